@@ -1,0 +1,21 @@
+//! The rules of DirectPay: money, calendar, leases and their schedules, payments and the ledger.
+//!
+//! Pure functions and values. Nothing here waits, reads a clock, draws a random number, writes a log line or knows
+//! that a database exists: whoever calls says what time it is and brings the ids.
+
+pub mod bank_account;
+pub mod calendar;
+pub mod id;
+pub mod idempotency;
+pub mod invalid;
+pub mod lease;
+pub mod ledger;
+pub mod metadata;
+pub mod money;
+pub mod payment;
+pub mod property;
+pub mod rail;
+pub mod schedule;
+pub mod text;
+pub mod time;
+pub mod user;

@@ -1,0 +1,75 @@
+//! Failures of the database, and what they mean.
+
+use directpay_domain::invalid::Invalid;
+use uuid::Uuid;
+
+/// Why a store function did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed; the cause is for the log only.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// A stored value breaks a rule of the domain: the database was damaged or changed by hand.
+    #[error("a stored {what} is invalid")]
+    Damaged {
+        /// Which column or value.
+        what: &'static str,
+        /// What is wrong with it.
+        source: Invalid,
+    },
+    /// A stored event cannot be read.
+    #[error("a stored event cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl StoreError {
+    /// For `map_err` on what the domain makes of a stored value.
+    pub(crate) fn damaged(what: &'static str) -> impl FnOnce(Invalid) -> StoreError {
+        move |source| StoreError::Damaged { what, source }
+    }
+
+    /// Whether the database refused because of the constraint `name`.
+    pub fn breaks(&self, name: &str) -> bool {
+        match self {
+            StoreError::Database(error) => breaks(error, name),
+            StoreError::Damaged { .. } | StoreError::Unreadable(_) => false,
+        }
+    }
+}
+
+/// Whether `error` is the refusal of the constraint `name`.
+///
+/// PostgreSQL names the constraint. SQLite names the columns of a unique constraint and gives the text of a trigger, which is
+/// by our convention the name of the constraint that stands in PostgreSQL in its place; a unique constraint's name begins
+/// with its table's, so unique constraints of one table are told apart by [`UNIQUE_COLUMNS`].
+pub fn breaks(error: &sqlx::Error, name: &str) -> bool {
+    let Some(database) = error.as_database_error() else { return false };
+    let columns = UNIQUE_COLUMNS.iter().find(|(constraint, _)| *constraint == name).map(|(_, columns)| *columns);
+    database.constraint() == Some(name)
+        || database.message() == name
+        || columns.is_some_and(|columns| {
+            database.is_unique_violation() && database.message().trim_end().ends_with(columns)
+        })
+}
+
+/// How SQLite names the unique constraints and indexes that callers react to.
+const UNIQUE_COLUMNS: [(&str, &str); 2] = [
+    ("users_email", "users.email_key"),
+    ("bank_accounts_linked_once", "bank_accounts.user_id, bank_accounts.fingerprint"),
+];
+
+/// Which page of a list: newest first, `limit` rows with ids below `before`.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Exclusive; the largest UUID for the first page.
+    pub before: Uuid,
+    /// How many rows.
+    pub limit: i64,
+}
+
+impl Page {
+    /// The first page.
+    pub fn first(limit: i64) -> Page {
+        Page { before: Uuid::max(), limit }
+    }
+}

@@ -1,0 +1,57 @@
+//! Postings, written with the event that caused them and never again.
+
+use directpay_domain::id::UserId;
+use directpay_domain::ledger::Posting;
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::sql::{Sql, sql};
+
+/// One line of the journal entry that an event caused.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    stream_id: Uuid,
+    sequence: i64,
+    line: i64,
+    landlord_id: Uuid,
+    currency: &'static str,
+    debit: String,
+    credit: String,
+    amount: i64,
+}
+
+impl Line {
+    /// The lines of one entry: `postings` as caused by event `sequence` of the stream.
+    pub(crate) fn entry(stream_id: Uuid, sequence: i64, landlord: UserId, postings: &[Posting]) -> Vec<Line> {
+        (1..)
+            .zip(postings)
+            .map(|(line, posting)| Line {
+                stream_id,
+                sequence,
+                line,
+                landlord_id: landlord.0,
+                currency: posting.amount.currency().code(),
+                debit: posting.debit.to_string(),
+                credit: posting.credit.to_string(),
+                amount: posting.amount.minor(),
+            })
+            .collect()
+    }
+}
+
+/// Writes the lines of a batch of entries.
+pub(crate) async fn post(tx: &mut Tx, lines: &[Line]) -> Result<(), StoreError> {
+    const POST: Sql = sql!(
+        "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
+         SELECT stream_id, sequence, line, landlord_id, currency, debit, credit, amount FROM",
+        rows(stream_id uuid, sequence bigint, line bigint, landlord_id uuid, currency text, debit text, credit text,
+             amount bigint)
+    );
+    if !lines.is_empty() {
+        tx.execute(POST, (Json(lines),)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What DirectPay remembers.
+//!
+//! One SQL for SQLite and PostgreSQL. Each noun has its file; every function takes the open [`Tx`] first, so that whoever
+//! calls decides what belongs into one transaction. A payment is written through two doors only: [`payments::initiate`]
+//! and [`payments::record`].
+
+pub mod access;
+
+pub mod bank_accounts;
+pub mod bank_book;
+pub mod charges;
+mod connect;
+mod db;
+mod error;
+pub mod events;
+pub mod leases;
+mod ledger;
+mod migrate;
+pub mod payments;
+pub mod properties;
+mod sql;
+pub mod users;
+pub mod work;
+
+
+pub use connect::{ConnectError, PoolSize};
+pub use db::{Bind, Binds, Db, Row, Tx};
+pub use error::{Page, StoreError, breaks};
+pub use migrate::Schema;

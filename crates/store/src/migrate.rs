@@ -1,0 +1,93 @@
+//! The schema: one history of migrations for both engines.
+//!
+//! What only one engine understands stands in a comment addressed to it, `/*sqlite: … */` or `/*postgres: … */`, and is
+//! opened for that engine before it runs. The checksum recorded is that of the file itself.
+
+use sqlx::AssertSqlSafe;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
+
+use crate::db::Db;
+
+static BOTH: Migrator = sqlx::migrate!("../../migrations");
+
+/// How the schema of a database compares with the one that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// It is the one.
+    Current,
+    /// Migrations are missing.
+    Old,
+    /// It was made by a newer program.
+    Newer,
+}
+
+impl Db {
+    /// Brings the schema up to date; does nothing where it is.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        match self {
+            Db::Sqlite { writer, .. } => migrator("sqlite").run(writer).await,
+            Db::Postgres(pool) => migrator("postgres").run(pool).await,
+        }
+    }
+
+    /// Compares the schema with the one that this program knows.
+    pub async fn schema(&self) -> Result<Schema, MigrateError> {
+        let applied = match self {
+            Db::Sqlite { readers, .. } => applied(&mut *readers.acquire().await?).await,
+            Db::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
+        };
+        let known = BOTH.iter().map(|migration| migration.version).max().unwrap_or(0);
+        // A database without the table of migrations has none.
+        Ok(match applied.unwrap_or(0) {
+            version if version < known => Schema::Old,
+            version if version == known => Schema::Current,
+            _ => Schema::Newer,
+        })
+    }
+}
+
+async fn applied<C: Migrate>(connection: &mut C) -> Result<i64, MigrateError> {
+    let migrations = connection.list_applied_migrations("_sqlx_migrations").await?;
+    Ok(migrations.iter().map(|migration| migration.version).max().unwrap_or(0))
+}
+
+fn migrator(engine: &str) -> Migrator {
+    let opened = |migration: &Migration| Migration {
+        sql: AssertSqlSafe(for_engine(migration.sql.as_str(), engine)).into_sql_str(),
+        ..migration.clone()
+    };
+    Migrator::with_migrations(BOTH.iter().map(opened).collect())
+}
+
+/// Opens the comments addressed to `engine`, as MySQL opens its own `/*! … */`.
+fn for_engine(sql: &str, engine: &str) -> String {
+    let marker = format!("/*{engine}:");
+    let mut text = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once(&marker) {
+        let (inside, tail) = after.split_once("*/").unwrap_or((after, ""));
+        text.push_str(before);
+        text.push_str(inside);
+        rest = tail;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_engine;
+
+    #[test]
+    fn only_the_comments_addressed_to_the_engine_are_opened() {
+        let sql = "CREATE TABLE t (a BIGINT /*postgres: , CHECK (a > 0) */) /*sqlite: WITHOUT ROWID */;";
+        assert_eq!(
+            for_engine(sql, "sqlite"),
+            "CREATE TABLE t (a BIGINT /*postgres: , CHECK (a > 0) */)  WITHOUT ROWID ;"
+        );
+        assert_eq!(
+            for_engine(sql, "postgres"),
+            "CREATE TABLE t (a BIGINT  , CHECK (a > 0) ) /*sqlite: WITHOUT ROWID */;"
+        );
+    }
+}

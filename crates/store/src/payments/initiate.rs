@@ -1,0 +1,316 @@
+//! The first door: new payments, a batch in one transaction.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
+use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::money::Currency;
+use directpay_domain::payment::initiate::{AccountStanding, FieldError, Initiation, LeaseParties};
+use directpay_domain::payment::{AccountSnapshot, Circumstances, Event, NewEvent, Payment};
+use serde::Serialize;
+use sqlx::FromRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{PaymentRow, Stored};
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::sql::{Sql, sql};
+use crate::{events, work};
+
+/// A request to pay with what the server adds to it.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// What is asked.
+    pub initiation: Initiation,
+    /// The id of the payment, should it come to be.
+    pub payment_id: PaymentId,
+    /// Id, time and origin of its first event.
+    pub event: NewEvent,
+    /// Time and scale for the estimates.
+    pub at: Circumstances,
+}
+
+/// A payment that a request led to.
+#[derive(Debug, Clone)]
+pub struct Initiated {
+    /// As it stands.
+    pub payment: Payment,
+    /// The request had been made before; nothing was created.
+    pub replayed: bool,
+}
+
+/// What became of one request of a batch.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// There is a payment.
+    Initiated(Box<Initiated>),
+    /// The key names another request's payment; nothing was created.
+    KeyReused(PaymentId),
+    /// The request breaks these rules; nothing was created and the key is free.
+    Refused(Vec<FieldError>),
+}
+
+type Key = (UserId, IdempotencyKey);
+
+/// Judges a batch of requests and writes the payments that come of them, with their first events and their work.
+///
+/// The outcomes stand in the order of the requests. One refusal spoils no neighbour. The unique constraint on
+/// (initiator, key) is the referee between processes: who loses the race is answered with the winner's payment.
+pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
+    let mut known = under_keys(tx, batch).await?;
+    let unknown: Vec<&Fresh> = batch.iter().filter(|fresh| !known.contains_key(&key(fresh))).collect();
+    let mut refusals = HashMap::new();
+    if !unknown.is_empty() {
+        let judged = judge(tx, &unknown, &mut refusals).await?;
+        let lost = insert(tx, &judged).await?;
+        for (payment, _) in judged {
+            if !lost.contains(&payment.terms.id) {
+                known.insert((payment.terms.initiated_by, payment.terms.idempotency_key.clone()), payment);
+            }
+        }
+        if !lost.is_empty() {
+            known.extend(under_keys(tx, batch).await?);
+        }
+    }
+    batch.iter().map(|fresh| outcome(fresh, &known, &mut refusals)).collect()
+}
+
+fn key(fresh: &Fresh) -> Key {
+    (fresh.initiation.initiated_by, fresh.initiation.idempotency_key.clone())
+}
+
+fn outcome(
+    fresh: &Fresh,
+    known: &HashMap<Key, Payment>,
+    refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
+) -> Result<Outcome, StoreError> {
+    if let Some(errors) = refusals.remove(&fresh.payment_id) {
+        return Ok(Outcome::Refused(errors));
+    }
+    Ok(match known.get(&key(fresh)) {
+        Some(payment) if fresh.initiation.is_repeated_by(payment) => Outcome::Initiated(Box::new(Initiated {
+            payment: payment.clone(),
+            replayed: payment.terms.id != fresh.payment_id,
+        })),
+        Some(payment) => Outcome::KeyReused(payment.terms.id),
+        // Known, refused or inserted: nothing else can be.
+        None => return Err(sqlx::Error::RowNotFound.into()),
+    })
+}
+
+/// Judges requests whose keys are new. Of two with one key in the batch the first that passes makes the payment.
+async fn judge(
+    tx: &mut Tx,
+    unknown: &[&Fresh],
+    refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
+) -> Result<Vec<(Payment, Event)>, StoreError> {
+    let leases = leases(tx, unknown).await?;
+    let accounts = accounts(tx, unknown, &leases).await?;
+    let mut judged: Vec<(Payment, Event)> = Vec::with_capacity(unknown.len());
+    let mut taken: HashMap<Key, usize> = HashMap::with_capacity(unknown.len());
+    for fresh in unknown {
+        if taken.contains_key(&key(fresh)) {
+            continue;
+        }
+        let lease = leases.get(&fresh.initiation.lease_id);
+        match fresh.initiation.decide(fresh.payment_id, lease, &accounts.of(fresh, lease), fresh.at, fresh.event.clone()) {
+            Ok(first) => {
+                taken.insert(key(fresh), judged.len());
+                judged.push(first);
+            }
+            Err(errors) => {
+                refusals.insert(fresh.payment_id, errors);
+            }
+        }
+    }
+    // One order for all writers, or two of them could wait for each other.
+    judged.sort_by(|(one, _), (other, _)| {
+        let key = |payment: &Payment| (payment.terms.initiated_by, payment.terms.idempotency_key.clone());
+        key(one).cmp(&key(other))
+    });
+    Ok(judged)
+}
+
+/// Writes payments, first events and work; gives back those that another writer's payment kept out.
+async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentId>, StoreError> {
+    const INSERT: Sql = sql!(
+        "INSERT INTO payments (id, lease_id, landlord_id, kind, initiated_by, payee_id, payer_account_id,
+             payee_account_id, amount, currency, rail, idempotency_key, metadata, omitted, status, version, attempt,
+             transient_retries, representments, initiated_at, estimated_settlement_at)
+         SELECT id, lease_id, landlord_id, kind, initiated_by, payee_id, payer_account_id,
+             payee_account_id, amount, currency, rail, idempotency_key, metadata, omitted, status, version, attempt,
+             transient_retries, representments, initiated_at, estimated_settlement_at FROM",
+        rows(id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
+             payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
+             idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
+             transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
+        "WHERE true ON CONFLICT (initiated_by, idempotency_key) DO NOTHING RETURNING id"
+    );
+    if judged.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<_> = judged.iter().map(|(payment, _)| PaymentRow::from(payment)).collect();
+    let inserted: Vec<(Uuid,)> = tx.fetch_all(INSERT, (Json(&rows),)).await?;
+    let inserted: HashSet<Uuid> = inserted.into_iter().map(|(id,)| id).collect();
+    let (ours, lost): (Vec<_>, Vec<_>) =
+        judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
+    let firsts: Vec<Event> = ours.iter().map(|(_, event)| event.clone()).collect();
+    let due: Vec<_> = ours
+        .iter()
+        .filter_map(|(payment, event)| {
+            let work = payment.next_work(&event.change, event.occurred_at)?;
+            Some(work::Due::new(payment, work))
+        })
+        .collect();
+    events::append(tx, &firsts).await?;
+    work::schedule(tx, &due).await?;
+    Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
+}
+
+/// The payments that exist already under the batch's keys.
+async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment>, StoreError> {
+    #[derive(Serialize)]
+    struct KeyRow<'a> {
+        initiator: UserId,
+        key: &'a IdempotencyKey,
+    }
+    const FIND: Sql = sql!(
+        "SELECT",
+        payment_columns,
+        "FROM",
+        rows(initiator uuid, key text),
+        "JOIN payments p ON p.initiated_by = r.initiator AND p.idempotency_key = r.key",
+        payment_accounts
+    );
+    let keys: Vec<_> = batch
+        .iter()
+        .map(|fresh| KeyRow { initiator: fresh.initiation.initiated_by, key: &fresh.initiation.idempotency_key })
+        .collect();
+    let found: Vec<Stored> = tx.fetch_all(FIND, (Json(keys),)).await?;
+    found
+        .into_iter()
+        .map(|stored| {
+            let payment = stored.into_payment()?;
+            Ok(((payment.terms.initiated_by, payment.terms.idempotency_key.clone()), payment))
+        })
+        .collect()
+}
+
+#[derive(FromRow)]
+struct PartyRow {
+    id: Uuid,
+    landlord_id: Uuid,
+    currency: String,
+    payee_account_id: Option<Uuid>,
+    renter_id: Uuid,
+}
+
+/// The leases that the batch names, with everybody on them.
+async fn leases(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<LeaseId, LeaseParties>, StoreError> {
+    const FIND: Sql = sql!(
+        "SELECT l.id, l.landlord_id, l.currency, l.payee_account_id, lr.renter_id FROM",
+        rows(id uuid),
+        "JOIN leases l ON l.id = r.id JOIN lease_renters lr ON lr.lease_id = l.id"
+    );
+    let ids = distinct(batch.iter().map(|fresh| fresh.initiation.lease_id.0));
+    let rows: Vec<PartyRow> = tx.fetch_all(FIND, (Json(ids),)).await?;
+    let mut leases: HashMap<LeaseId, LeaseParties> = HashMap::new();
+    for row in rows {
+        let currency = Currency::parse(&row.currency).map_err(StoreError::damaged("currency"))?;
+        let lease = leases.entry(LeaseId(row.id)).or_insert_with(|| LeaseParties {
+            id: LeaseId(row.id),
+            landlord_id: UserId(row.landlord_id),
+            renter_ids: Vec::new(),
+            currency,
+            payee_account_id: row.payee_account_id.map(BankAccountId),
+        });
+        lease.renter_ids.push(UserId(row.renter_id));
+    }
+    Ok(leases)
+}
+
+#[derive(FromRow)]
+struct StandingRow {
+    id: Uuid,
+    user_id: Uuid,
+    last4: String,
+    bank_name: String,
+    is_active: bool,
+    is_primary: bool,
+    closed_by: Option<String>,
+}
+
+/// The accounts that a batch may use.
+struct Accounts {
+    by_id: HashMap<BankAccountId, AccountStanding>,
+    primary_of: HashMap<UserId, BankAccountId>,
+}
+
+impl Accounts {
+    /// Those that matter for one request.
+    fn of(&self, fresh: &Fresh, lease: Option<&LeaseParties>) -> Vec<AccountStanding> {
+        let named = [
+            fresh.initiation.payer_account_id,
+            fresh.initiation.payee_account_id,
+            lease.and_then(|lease| lease.payee_account_id),
+        ];
+        let people = lease.into_iter().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
+        let primaries = people.filter_map(|person| self.primary_of.get(person).copied());
+        named.into_iter().flatten().chain(primaries).filter_map(|id| self.by_id.get(&id).cloned()).collect()
+    }
+}
+
+async fn accounts(
+    tx: &mut Tx,
+    batch: &[&Fresh],
+    leases: &HashMap<LeaseId, LeaseParties>,
+) -> Result<Accounts, StoreError> {
+    const NAMED: Sql = sql!(
+        "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
+        rows(id uuid),
+        "JOIN bank_accounts b ON b.id = r.id"
+    );
+    const PRIMARY: Sql = sql!(
+        "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
+        rows(id uuid),
+        "JOIN bank_accounts b ON b.user_id = r.id AND b.is_primary"
+    );
+    let asked = batch.iter().flat_map(|f| [f.initiation.payer_account_id, f.initiation.payee_account_id]);
+    let receiving = leases.values().map(|lease| lease.payee_account_id);
+    let named = distinct(asked.chain(receiving).flatten().map(|id| id.0));
+    let people = leases.values().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
+    let people = distinct(people.map(|id| id.0));
+    let mut rows: Vec<StandingRow> = tx.fetch_all(PRIMARY, (Json(people),)).await?;
+    if !named.is_empty() {
+        rows.extend(tx.fetch_all::<StandingRow>(NAMED, (Json(named),)).await?);
+    }
+    let mut accounts = Accounts { by_id: HashMap::new(), primary_of: HashMap::new() };
+    for row in rows {
+        let id = BankAccountId(row.id);
+        if row.is_primary {
+            accounts.primary_of.insert(UserId(row.user_id), id);
+        }
+        let snapshot = AccountSnapshot { account_id: id, last4: row.last4, bank_name: row.bank_name };
+        let standing = AccountStanding {
+            owner_id: UserId(row.user_id),
+            snapshot,
+            is_active: row.is_active,
+            is_primary: row.is_primary,
+            closed_by: row.closed_by,
+        };
+        accounts.by_id.insert(id, standing);
+    }
+    Ok(accounts)
+}
+
+/// One row of a set of ids.
+#[derive(Serialize)]
+pub(crate) struct IdRow {
+    id: Uuid,
+}
+
+pub(crate) fn distinct(ids: impl Iterator<Item = Uuid>) -> Vec<IdRow> {
+    let ids: BTreeSet<Uuid> = ids.collect();
+    ids.into_iter().map(|id| IdRow { id }).collect()
+}

@@ -1,0 +1,14 @@
+//! Payments: the two doors through which they are written, and the ways in which they are read.
+
+mod initiate;
+mod list;
+mod record;
+mod row;
+
+pub use initiate::{Fresh, Initiated, Outcome, initiate};
+pub use list::{
+    Filter, find, find_by_key, find_for_party, list_by_landlord, list_by_renter, list_for_lease,
+};
+pub use record::{Instructed, Recorded, record};
+pub(crate) use initiate::distinct;
+pub(crate) use row::{PaymentRow, Stored};

@@ -1,0 +1,158 @@
+//! The second door: what happens to payments after their first event, a batch in one transaction.
+
+use std::collections::HashMap;
+
+use directpay_domain::id::PaymentId;
+use directpay_domain::payment::{
+    Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection,
+};
+use sqlx::types::Json;
+
+use super::{PaymentRow, Stored, distinct};
+use crate::bank_accounts::{self, Closed};
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::ledger::{self, Line};
+use crate::sql::{Sql, sql};
+use crate::{events, work};
+
+/// A command to one payment with what the server adds to it.
+#[derive(Debug, Clone)]
+pub struct Instructed {
+    /// To which payment.
+    pub payment_id: PaymentId,
+    /// What is to happen.
+    pub command: Command,
+    /// Ids, time and origin of the events: a command leads to two at most.
+    pub events: [NewEvent; 2],
+    /// Time, scale and jitter.
+    pub at: Circumstances,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone)]
+pub enum Recorded {
+    /// The payment as it is now, whether the command changed it or it was so already.
+    Now(Box<Payment>),
+    /// The domain said no; nothing was written for this command.
+    Rejected(Rejection),
+    /// There is no such payment.
+    Unknown,
+}
+
+/// Decides a batch of commands and writes all that follows from them: events, projection, postings, work, closed accounts.
+///
+/// The payments' rows are held until the transaction ends, in the order of their ids, so that two writers cannot wait for
+/// each other. The outcomes stand in the order of the commands; several commands to one payment build on each other.
+pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, StoreError> {
+    let mut payments = hold(tx, batch).await?;
+    let mut written = Written::default();
+    let outcomes = batch
+        .iter()
+        .map(|instructed| match payments.get_mut(&instructed.payment_id) {
+            None => Recorded::Unknown,
+            Some(payment) => match payment.decide(&instructed.command, instructed.at) {
+                Err(rejection) => Recorded::Rejected(rejection),
+                Ok(Decision::AlreadyRecorded) => Recorded::Now(Box::new(payment.clone())),
+                Ok(Decision::Record(facts)) => {
+                    for ((change, reason), new) in facts.into_iter().zip(instructed.events.clone()) {
+                        written.add(payment, change, reason, new);
+                    }
+                    Recorded::Now(Box::new(payment.clone()))
+                }
+            },
+        })
+        .collect();
+    written.write(tx, &payments).await?;
+    Ok(outcomes)
+}
+
+/// What a batch of decisions writes, gathered so that each table is written once.
+#[derive(Default)]
+struct Written {
+    events: Vec<Event>,
+    lines: Vec<Line>,
+    closed: Vec<Closed>,
+    /// The last change of each payment decides about its work.
+    last_change: HashMap<PaymentId, (Change, NewEvent)>,
+}
+
+impl Written {
+    fn add(&mut self, payment: &mut Payment, change: Change, reason: Option<Reason>, new: NewEvent) {
+        let terms = &payment.terms;
+        let entry = payment.postings(&change);
+        self.lines.extend(Line::entry(terms.id.0, payment.version + 1, terms.landlord_id, &entry));
+        if let Some(reason) = reason.as_ref().filter(|reason| reason.closes_account()) {
+            self.closed.push(Closed { id: terms.payer.account_id.0, code: reason.code.clone() });
+        }
+        self.last_change.insert(terms.id, (change.clone(), new.clone()));
+        self.events.push(Event::next(payment, change, reason, new));
+    }
+
+    async fn write(self, tx: &mut Tx, payments: &HashMap<PaymentId, Payment>) -> Result<(), StoreError> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let mut changed = Vec::with_capacity(self.last_change.len());
+        let (mut due, mut done) = (Vec::new(), Vec::new());
+        for (id, (change, new)) in &self.last_change {
+            let Some(payment) = payments.get(id) else { continue };
+            changed.push(PaymentRow::from(payment));
+            match payment.next_work(change, new.occurred_at) {
+                Some(work) => due.push(work::Due::new(payment, work)),
+                None => done.push((*id, payment.attempt)),
+            }
+        }
+        events::append(tx, &self.events).await?;
+        update(tx, &changed).await?;
+        ledger::post(tx, &self.lines).await?;
+        work::schedule(tx, &due).await?;
+        work::finish(tx, &done).await?;
+        bank_accounts::close(tx, &self.closed).await
+    }
+}
+
+/// Loads the payments of a batch and holds their rows.
+async fn hold(tx: &mut Tx, batch: &[Instructed]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
+    const HOLD: Sql = Sql {
+        sqlite: sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
+            .sqlite,
+        postgres: sql!(
+            "SELECT",
+            payment_columns,
+            "FROM",
+            rows(id uuid),
+            "JOIN payments p ON p.id = r.id",
+            payment_accounts,
+            "ORDER BY p.id FOR NO KEY UPDATE OF p"
+        )
+        .postgres,
+    };
+    let ids = distinct(batch.iter().map(|instructed| instructed.payment_id.0));
+    let stored: Vec<Stored> = tx.fetch_all(HOLD, (Json(ids),)).await?;
+    stored
+        .into_iter()
+        .map(|stored| {
+            let payment = stored.into_payment()?;
+            Ok((payment.terms.id, payment))
+        })
+        .collect()
+}
+
+/// Writes what events change of the projection.
+async fn update(tx: &mut Tx, rows: &[PaymentRow]) -> Result<(), StoreError> {
+    const UPDATE: Sql = sql!(
+        "UPDATE payments SET status = r.status, version = r.version, attempt = r.attempt,
+             transient_retries = r.transient_retries, representments = r.representments,
+             failure_code = r.failure_code, failure_text = r.failure_text,
+             estimated_settlement_at = r.estimated_settlement_at, first_processing_at = r.first_processing_at,
+             processing_at = r.processing_at, completed_at = r.completed_at, failed_at = r.failed_at,
+             returned_at = r.returned_at, cancelled_at = r.cancelled_at FROM",
+        rows(id uuid, status text, version bigint, attempt bigint, transient_retries bigint, representments bigint,
+             failure_code text, failure_text text, estimated_settlement_at bigint, first_processing_at bigint,
+             processing_at bigint, completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint),
+        "WHERE payments.id = r.id"
+    );
+    tx.execute(UPDATE, (Json(rows),)).await?;
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! The work queue: what is due for a payment, in the database that holds the payment.
+//!
+//! A row is written with the fact that calls for it and gone with the fact that settles it. Whoever takes it holds a claim
+//! that expires, so that a worker that dies loses nothing. Due times are business time, claims are process time.
+
+use directpay_domain::bank_account::AccountType;
+use directpay_domain::id::{BankAccountId, PaymentId};
+use directpay_domain::payment::{Payment, Work, WorkKind};
+use directpay_domain::time::Instant;
+use serde::Serialize;
+use sqlx::FromRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::bank_accounts::SealedNumber;
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::sql::{Sql, sql};
+
+/// A row of the queue.
+#[derive(Debug, Serialize)]
+pub(crate) struct Due {
+    payment_id: Uuid,
+    what: &'static str,
+    attempt: i64,
+    due_at: i64,
+}
+
+impl Due {
+    pub(crate) fn new(payment: &Payment, work: Work) -> Due {
+        Due {
+            payment_id: payment.terms.id.0,
+            what: work.what.name(),
+            attempt: payment.attempt,
+            due_at: work.due_at.micros(),
+        }
+    }
+}
+
+/// Puts work into the queue. Work that a payment already has gives way, but keeps its claim while the attempt is the same:
+/// whoever recorded the intent to submit goes on to submit.
+pub(crate) async fn schedule(tx: &mut Tx, due: &[Due]) -> Result<(), StoreError> {
+    const SCHEDULE: Sql = sql!(
+        "INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
+         SELECT payment_id, what, attempt, due_at, 0 FROM",
+        rows(payment_id uuid, what text, attempt bigint, due_at bigint),
+        "WHERE true ON CONFLICT (payment_id) DO UPDATE
+         SET what = excluded.what, attempt = excluded.attempt, due_at = excluded.due_at,
+             claimed_until = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.claimed_until ELSE 0 END"
+    );
+    if !due.is_empty() {
+        tx.execute(SCHEDULE, (Json(due),)).await?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Key {
+    payment_id: PaymentId,
+    attempt: i64,
+}
+
+fn keys(done: &[(PaymentId, i64)]) -> Vec<Key> {
+    done.iter().map(|(payment_id, attempt)| Key { payment_id: *payment_id, attempt: *attempt }).collect()
+}
+
+/// Takes work out of the queue, unless a later attempt's stands there by now.
+pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreError> {
+    const FINISH: Sql = sql!(
+        "DELETE FROM due_work WHERE payment_id IN (
+             SELECT d.payment_id FROM",
+        rows(payment_id uuid, attempt bigint),
+        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt <= r.attempt)"
+    );
+    if !done.is_empty() {
+        tx.execute(FINISH, (Json(keys(done)),)).await?;
+    }
+    Ok(())
+}
+
+/// A bank account as the bank needs it; the number is still sealed.
+#[derive(Debug, Clone)]
+pub struct SealedAccount {
+    /// Which account.
+    pub id: BankAccountId,
+    /// What the bank's book may know it by.
+    pub token: String,
+    /// ABA routing number.
+    pub routing_number: String,
+    /// Checking or savings.
+    pub account_type: AccountType,
+    /// In whose name.
+    pub holder_name: String,
+    /// The number, sealed.
+    pub number: SealedNumber,
+    /// Whether it still takes part in payments.
+    pub is_usable: bool,
+}
+
+/// A piece of work that this process holds.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// For which payment.
+    pub payment_id: PaymentId,
+    /// What.
+    pub what: WorkKind,
+    /// For which attempt.
+    pub attempt: i64,
+}
+
+#[derive(FromRow)]
+struct ClaimedRow {
+    payment_id: Uuid,
+    what: String,
+    attempt: i64,
+}
+
+/// Takes up to `limit` pieces of due work, the longest due first.
+pub async fn claim(
+    tx: &mut Tx,
+    due_before: Instant,
+    now_us: i64,
+    until_us: i64,
+    by: Uuid,
+    limit: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    const CLAIM: Sql = sql!(
+        "WITH due AS MATERIALIZED (
+             SELECT payment_id FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
+             ORDER BY due_at, payment_id LIMIT $5",
+        skip_locked,
+        ")
+         UPDATE due_work SET claimed_until = $3, claimed_by = $4 FROM due WHERE due_work.payment_id = due.payment_id
+         RETURNING due_work.payment_id, due_work.what, due_work.attempt"
+    );
+    let rows: Vec<ClaimedRow> = tx.fetch_all(CLAIM, (due_before.micros(), now_us, until_us, by, limit)).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Claimed {
+                payment_id: PaymentId(row.payment_id),
+                what: WorkKind::parse(&row.what).map_err(StoreError::damaged("work"))?,
+                attempt: row.attempt,
+            })
+        })
+        .collect()
+}
+
+/// Prolongs the claims that `by` holds.
+pub async fn renew(tx: &mut Tx, by: Uuid, now_us: i64, until_us: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE due_work SET claimed_until = $3 WHERE claimed_by = $1 AND $2 < claimed_until",
+        (by, now_us, until_us),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Lets go of the claims that `by` holds, so that others need not wait for them to expire.
+pub async fn release(tx: &mut Tx, by: Uuid) -> Result<(), StoreError> {
+    tx.execute("UPDATE due_work SET claimed_until = 0 WHERE claimed_by = $1", (by,)).await?;
+    Ok(())
+}
+
+/// Lets go of all claims: for the one process that has a SQLite database to itself, when it starts.
+pub async fn release_all(tx: &mut Tx) -> Result<(), StoreError> {
+    tx.execute("UPDATE due_work SET claimed_until = 0 WHERE 0 < claimed_until", ()).await?;
+    Ok(())
+}
+
+/// Puts claimed work off until `due_at`, and lets go of it.
+pub async fn put_off(tx: &mut Tx, work: &[(PaymentId, i64)], due_at: Instant) -> Result<(), StoreError> {
+    const PUT_OFF: Sql = sql!(
+        "UPDATE due_work SET due_at = $2, claimed_until = 0 FROM",
+        rows(payment_id uuid, attempt bigint),
+        "WHERE due_work.payment_id = r.payment_id AND due_work.attempt = r.attempt"
+    );
+    if !work.is_empty() {
+        tx.execute(PUT_OFF, (Json(keys(work)), due_at.micros())).await?;
+    }
+    Ok(())
+}
+
+/// When the next work is due that nobody holds, if there is any.
+pub async fn next_due(tx: &mut Tx, now_us: i64) -> Result<Option<i64>, StoreError> {
+    let next: Option<(i64,)> = tx
+        .fetch_optional(
+            "SELECT due_at FROM due_work WHERE claimed_until <= $1 ORDER BY due_at LIMIT 1",
+            (now_us,),
+        )
+        .await?;
+    Ok(next.map(|(due_at,)| due_at))
+}
+
+#[derive(FromRow)]
+struct SealedRow {
+    id: Uuid,
+    token: String,
+    routing_number: String,
+    account_type: String,
+    account_holder_name: String,
+    sealed_number: String,
+    key_id: String,
+    is_active: bool,
+    closed_by: Option<String>,
+}
+
+/// The accounts of a batch as the bank needs them.
+pub async fn sealed_accounts(tx: &mut Tx, ids: &[BankAccountId]) -> Result<Vec<SealedAccount>, StoreError> {
+    const FIND: Sql = sql!(
+        "SELECT b.id, b.token, b.routing_number, b.account_type, b.account_holder_name, b.sealed_number, b.key_id,
+                b.is_active, b.closed_by FROM",
+        rows(id uuid),
+        "JOIN bank_accounts b ON b.id = r.id"
+    );
+    let ids = crate::payments::distinct(ids.iter().map(|id| id.0));
+    let rows: Vec<SealedRow> = tx.fetch_all(FIND, (Json(ids),)).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(SealedAccount {
+                id: BankAccountId(row.id),
+                token: row.token,
+                routing_number: row.routing_number,
+                account_type: AccountType::parse(&row.account_type).map_err(StoreError::damaged("account type"))?,
+                holder_name: row.account_holder_name,
+                number: SealedNumber { sealed_number: row.sealed_number, key_id: row.key_id },
+                is_usable: row.is_active && row.closed_by.is_none(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,88 @@
+-- Properties, leases and their schedules.
+
+/*postgres: CREATE EXTENSION IF NOT EXISTS btree_gist; */
+
+CREATE TABLE properties (
+    id UUID NOT NULL PRIMARY KEY,
+    landlord_id UUID NOT NULL REFERENCES users (id),
+    name TEXT,
+    address TEXT NOT NULL,
+    unit TEXT,
+    city TEXT NOT NULL,
+    state TEXT NOT NULL,
+    zip_code TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT properties_state CHECK (length(state) = 2)
+) /*sqlite: WITHOUT ROWID */;
+
+CREATE INDEX properties_by_landlord ON properties (landlord_id, id);
+
+CREATE TABLE leases (
+    id UUID NOT NULL PRIMARY KEY,
+    property_id UUID NOT NULL REFERENCES properties (id),
+    landlord_id UUID NOT NULL REFERENCES users (id),
+    starts_on BIGINT NOT NULL,
+    -- Inclusive, like the start; none while the lease runs from month to month.
+    ends_on BIGINT,
+    rent_amount BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    payment_due_day BIGINT NOT NULL,
+    first_period TEXT NOT NULL,
+    last_period TEXT NOT NULL,
+    proration TEXT NOT NULL,
+    payee_account_id UUID REFERENCES bank_accounts (id),
+    -- The property's local day on which the schedule was last brought up to date.
+    scheduled_on BIGINT NOT NULL,
+    terminated_at BIGINT,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT leases_dates CHECK (ends_on IS NULL OR starts_on <= ends_on),
+    CONSTRAINT leases_rent CHECK (0 < rent_amount),
+    CONSTRAINT leases_currency CHECK (length(currency) = 3),
+    CONSTRAINT leases_due_day CHECK (payment_due_day BETWEEN 1 AND 31),
+    CONSTRAINT leases_first_period CHECK (first_period IN ('PRORATE', 'FULL', 'NONE')),
+    CONSTRAINT leases_last_period CHECK (last_period IN ('PRORATE', 'FULL')),
+    CONSTRAINT leases_proration CHECK (proration IN ('ACTUAL', 'THIRTY_DAY', 'ANNUAL'))
+    /*postgres: , CONSTRAINT leases_overlap
+        EXCLUDE USING gist (property_id WITH =, int8range(starts_on, ends_on, '[]') WITH &&) */
+) /*sqlite: WITHOUT ROWID */;
+
+CREATE INDEX leases_by_landlord ON leases (landlord_id, id);
+CREATE INDEX leases_by_property ON leases (property_id, id);
+CREATE INDEX leases_open_ended ON leases (scheduled_on, id) WHERE ends_on IS NULL;
+
+/*sqlite:
+CREATE TRIGGER leases_overlap_insert BEFORE INSERT ON leases
+WHEN EXISTS (SELECT 1 FROM leases WHERE property_id = NEW.property_id
+             AND starts_on <= COALESCE(NEW.ends_on, 99999999) AND NEW.starts_on <= COALESCE(ends_on, 99999999))
+BEGIN SELECT RAISE(ABORT, 'leases_overlap'); END;
+CREATE TRIGGER leases_overlap_update BEFORE UPDATE OF property_id, starts_on, ends_on ON leases
+WHEN EXISTS (SELECT 1 FROM leases WHERE property_id = NEW.property_id AND id <> OLD.id
+             AND starts_on <= COALESCE(NEW.ends_on, 99999999) AND NEW.starts_on <= COALESCE(ends_on, 99999999))
+BEGIN SELECT RAISE(ABORT, 'leases_overlap'); END;
+*/
+
+CREATE TABLE lease_renters (
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    renter_id UUID NOT NULL REFERENCES users (id),
+    PRIMARY KEY (lease_id, renter_id)
+) /*sqlite: WITHOUT ROWID */;
+
+CREATE UNIQUE INDEX lease_renters_by_renter ON lease_renters (renter_id, lease_id);
+
+-- A row of a schedule is a charge that is not yet posted.
+CREATE TABLE charges (
+    id UUID NOT NULL,
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    kind TEXT NOT NULL,
+    period_start BIGINT NOT NULL,
+    period_end BIGINT NOT NULL,
+    due_date BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    PRIMARY KEY (lease_id, kind, period_start),
+    CONSTRAINT charges_id UNIQUE (id),
+    CONSTRAINT charges_kind CHECK (kind IN ('RENT')),
+    CONSTRAINT charges_period CHECK (period_start <= period_end),
+    CONSTRAINT charges_amount CHECK (0 < amount)
+) /*sqlite: WITHOUT ROWID */;

@@ -1,0 +1,92 @@
+//! Landlords, renters, accounts and leases to pay rent on.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::api::{Api, Person, Role};
+
+/// Requests under way while the world is made. Signing up takes the server's processor time on purpose.
+const AT_ONCE: usize = 4;
+
+/// How many people there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) landlords: usize,
+    pub(super) renters_each: usize,
+}
+
+/// A lease and the renter who pays on it.
+#[derive(Debug, Clone)]
+pub(super) struct Tenancy {
+    pub(super) lease_id: String,
+    pub(super) renter: Person,
+}
+
+pub(super) async fn make(url: &str, size: Size, label: &str) -> Result<Vec<Tenancy>> {
+    let api = Api::new(url)?;
+    let total = size.landlords * (1 + size.renters_each);
+    let progress = ProgressBar::new(total.try_into()?)
+        .with_style(ProgressStyle::with_template("{prefix:14} signing up {bar:30} {pos}/{len}")?)
+        .with_prefix(label.to_owned());
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut landlords = JoinSet::new();
+    for _ in 0..size.landlords {
+        landlords.spawn(settle_in(api.clone(), Role::Landlord, Arc::clone(&turns), progress.clone()));
+    }
+    let mut tenancies = JoinSet::new();
+    while let Some(landlord) = landlords.join_next().await {
+        let landlord = landlord??;
+        for _ in 0..size.renters_each {
+            tenancies.spawn(move_in(api.clone(), landlord.clone(), Arc::clone(&turns), progress.clone()));
+        }
+    }
+    let mut world = Vec::new();
+    while let Some(tenancy) = tenancies.join_next().await {
+        world.push(tenancy??);
+    }
+    progress.finish();
+    Ok(world)
+}
+
+/// Signs somebody up and links a bank account.
+async fn settle_in(api: Api, role: Role, turns: Arc<Semaphore>, progress: ProgressBar) -> Result<Person> {
+    let _turn = turns.acquire_owned().await.context("nobody closes this")?;
+    let person = api.sign_up(role).await?;
+    let account = json!({
+        "bank_name": "First Bank",
+        "account_type": "CHECKING",
+        "routing_number": "021000021",
+        "account_number": account_number(),
+        "account_holder_name": "A Person",
+    });
+    api.create(&person, "/bank-accounts/", &account).await?;
+    progress.inc(1);
+    Ok(person)
+}
+
+async fn move_in(api: Api, landlord: Person, turns: Arc<Semaphore>, progress: ProgressBar) -> Result<Tenancy> {
+    let renter = settle_in(api.clone(), Role::Renter, turns, progress).await?;
+    let property = json!({"address": "1 Main Street", "city": "Springfield", "state": "IL", "zip_code": "62701"});
+    let property_id = api.create(&landlord, "/properties/", &property).await?;
+    let lease = json!({
+        "property_id": property_id,
+        "renter_id": renter.id,
+        "rent_amount": "1500.00",
+        "payment_due_day": 1,
+        "start_date": "2026-01-01",
+        "end_date": "2026-12-31",
+    });
+    Ok(Tenancy { lease_id: api.create(&landlord, "/leases/", &lease).await?, renter })
+}
+
+/// Starts with a 9, as none of the sandbox's scripted accounts does.
+fn account_number() -> String {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    format!("9{:08}", random % 100_000_000)
+}

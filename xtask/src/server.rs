@@ -1,0 +1,136 @@
+//! A `directpay serve` of our own, for measuring and for fuzzing.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::guard::{self, Guarded};
+
+/// How long a server may take until it listens.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the server prints before its address, whatever the log level.
+const LISTENING: &str = "listening on ";
+
+/// A database for a server, with the secrets that belong to it.
+#[derive(Debug)]
+pub struct Deployment {
+    binary: PathBuf,
+    url: String,
+    /// Holds the secrets and the log; a SQLite file too.
+    home: PathBuf,
+}
+
+impl Deployment {
+    /// A new SQLite file in `home`.
+    pub fn on_sqlite(binary: PathBuf, home: &Path) -> Deployment {
+        Deployment { binary, url: format!("sqlite://{}", home.join("directpay.db").display()), home: home.to_owned() }
+    }
+
+    /// The empty database at `url`, brought up to date; its secrets are in `home`.
+    pub fn on_postgres(binary: PathBuf, home: &Path, url: String) -> Result<Deployment> {
+        let deployment = Deployment { binary, url, home: home.to_owned() };
+        let output = Command::new(&deployment.binary).arg("secrets").stdin(Stdio::null()).output()?;
+        ensure!(output.status.success(), "`directpay secrets` failed");
+        fs::write(deployment.secrets(), output.stdout)?;
+        fs::set_permissions(deployment.secrets(), fs::Permissions::from_mode(0o600))?;
+        deployment.run("migrate")?;
+        Ok(deployment)
+    }
+
+    /// Starts a server whose bank settles at once and which throttles nobody.
+    pub fn serve(&self) -> Result<Server> {
+        let log = fs::File::create(self.log())?;
+        let mut command = guard::command(&[])?;
+        command.arg(&self.binary).args(["serve", "--listen", "127.0.0.1:0"]);
+        self.set_environment(&mut command);
+        command.stdout(Stdio::piped()).stderr(log);
+        let mut process = Guarded::spawn(command)?;
+        let stdout = process.stdout().context("the server has no output")?;
+        let Some(url) = address(stdout) else {
+            bail!("the server did not start: {}", self.log_tail());
+        };
+        Ok(Server { process, url })
+    }
+
+    /// Runs `directpay verify` on the database; fails when anything is not as it should be.
+    pub fn verify(&self) -> Result<()> {
+        self.run("verify")
+    }
+
+    fn run(&self, subcommand: &str) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        self.set_environment(command.arg(subcommand).stdin(Stdio::null()));
+        let output = command.output().with_context(|| format!("cannot run directpay {subcommand}"))?;
+        if !output.status.success() {
+            let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+            bail!("`directpay {subcommand}` failed:\n{said}{complained}");
+        }
+        Ok(())
+    }
+
+    fn set_environment(&self, command: &mut Command) {
+        command.env("DIRECTPAY_DATABASE_URL", &self.url).env("DIRECTPAY_SECRETS_FILE", self.secrets());
+        command.env("DIRECTPAY_RAIL_DELAY_SCALE", "0").env("DIRECTPAY_RATE_LIMIT", "off");
+        command.env("DIRECTPAY_LOG", "warn").current_dir(&self.home);
+    }
+
+    fn secrets(&self) -> PathBuf {
+        self.home.join("directpay.secrets")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("log")
+    }
+
+    /// The end of what the server had to say.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+/// A running server; dropping it ends it.
+#[derive(Debug)]
+pub struct Server {
+    process: Guarded,
+    /// Where it listens, without a slash at the end.
+    pub url: String,
+}
+
+impl Server {
+    /// Whether it is still there.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.ended()?.is_none())
+    }
+
+    /// Lets it finish what it accepted, and fails if that went wrong.
+    pub fn stop(mut self) -> Result<()> {
+        let status = self.process.stop()?;
+        ensure!(status.success(), "the server did not stop cleanly: {}", crate::process::describe(status));
+        Ok(())
+    }
+}
+
+/// The address in the line that says it; nothing if the output ends before it or it takes too long.
+fn address(stdout: ChildStdout) -> Option<String> {
+    let (sender, receiver) = mpsc::channel();
+    // Reads on to the end, so that the server never finds its output blocked.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some((_, url)) = line.split_once(LISTENING) {
+                // Only the first address is waited for.
+                let _ = sender.send(url.trim().trim_end_matches('/').to_owned());
+            }
+        }
+    });
+    receiver.recv_timeout(START_PATIENCE).ok()
+}
