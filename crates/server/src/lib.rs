@@ -1,1 +1,15 @@
+//! The binary `directpay` as a library, so that its tests can run it in their own process.
 
+pub mod access;
+pub mod api;
+pub mod app;
+pub mod bank;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod instruct;
+pub mod intake;
+pub mod running;
+pub mod scheduling;
+pub mod secrets;
+pub mod workers;

@@ -1,1 +1,123 @@
-fn main(){}
+//! The binary `directpay`: one command for each role.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use directpay_server::commands::{admin, demo, health, serve, verify};
+use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, SimulatorArgs};
+use directpay_server::running::{self, Company, SchemaPolicy};
+use directpay_server::secrets::SecretsFile;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rent moves straight from a renter's bank account to the landlord's, exactly once.
+#[derive(Parser)]
+#[command(name = "directpay", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// API and embedded workers in one process (what runs when no command is named)
+    Serve(ServeArgs),
+    /// Workers only; any number beside any number of `serve --no-workers` on one PostgreSQL
+    Worker(SimulatorArgs),
+    /// Bring the schema up to date
+    Migrate,
+    /// The whole story on a throw-away database, step by step
+    Demo(demo::DemoArgs),
+    /// Re-fold every payment and check every invariant
+    Verify,
+    /// Administrators
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Print a fresh secrets file
+    Secrets,
+    /// Print the API document
+    Openapi,
+    /// Ask a server whether it is ready; the exit status tells
+    Health(HealthArgs),
+}
+
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Make an administrator; the password is read from standard input
+    Create {
+        /// The e-mail address to sign in with
+        #[arg(long)]
+        email: String,
+        /// The name that others see
+        #[arg(long, default_value = "Administrator")]
+        name: String,
+    },
+}
+
+#[derive(Args)]
+struct HealthArgs {
+    /// Address on which the server listens
+    #[arg(long, env = "DIRECTPAY_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: std::net::SocketAddr,
+}
+
+/// For `directpay` without a command.
+#[derive(Parser)]
+struct Bare {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    // Every file that is made is for its owner only: database, log, lock, secrets.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cli = Cli::parse();
+    start_log(&cli.log)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let database = cli.database.resolve()?;
+    match cli.command {
+        None => serve::serve(&database, &Bare::parse_from(["directpay"]).serve).await?,
+        Some(Command::Serve(args)) => serve::serve(&database, &args).await?,
+        Some(Command::Worker(simulator)) => serve::worker(&database, simulator).await?,
+        Some(Command::Migrate) => migrate(&database).await?,
+        Some(Command::Demo(args)) => demo::demo(&args).await?,
+        Some(Command::Verify) => return verify::verify(&database).await,
+        Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
+        Some(Command::Secrets) => print(&SecretsFile::generate()?.to_text()?),
+        Some(Command::Openapi) => print(&directpay_server::api::document_text()?),
+        Some(Command::Health(args)) => health::health(args.listen).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn migrate(database: &directpay_server::config::Database) -> anyhow::Result<()> {
+    let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Migrate).await?;
+    opened.db.close().await;
+    print("the schema is up to date\n");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what these commands are for")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+fn start_log(args: &LogArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.log).context("DIRECTPAY_LOG is not a tracing filter")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

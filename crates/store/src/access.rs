@@ -47,7 +47,7 @@ pub async fn insert_token(
         (token_hash, family, now_us, expires_us),
     )
     .await?;
-    tx.execute("UPDATE refresh_families SET expires_at = $2 WHERE id = $1", (family, expires_us)).await?;
+    tx.execute("UPDATE refresh_families SET expires_at = $2 WHERE id = $1 AND expires_at < $2", (family, expires_us)).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! It speaks the bank's words and knows nothing of payments but references: an independent witness of what moved. It never
 //! holds an account number.
 
-use directpay_domain::money::{Amount, Currency};
+use directpay_domain::money::Amount;
 use directpay_domain::payment::{Reason, Reference};
 use directpay_domain::rail::Rail;
 use directpay_domain::time::Instant;
@@ -14,6 +14,9 @@ use sqlx::types::Json;
 use crate::db::{Db, Tx};
 use crate::error::StoreError;
 use crate::sql::{Sql, sql};
+
+/// The name under which this bank's outcomes are collected.
+pub const CONNECTION: &str = "simulator";
 
 /// What the bank has made of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl State {
         }
     }
 
-    fn parse(text: &str) -> Result<State, StoreError> {
+    pub(crate) fn parse(text: &str) -> Result<State, StoreError> {
         State::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| unreadable("bank state"))
     }
 }
@@ -161,7 +164,7 @@ pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Referen
     taken.iter().map(|(reference,)| parse_reference(reference)).collect()
 }
 
-fn parse_reference(text: &str) -> Result<Reference, StoreError> {
+pub(crate) fn parse_reference(text: &str) -> Result<Reference, StoreError> {
     text.parse().map_err(StoreError::damaged("bank reference"))
 }
 
@@ -344,10 +347,4 @@ pub async fn move_cursor(tx: &mut Tx, connection: &str, from: i64, to: i64) -> R
         )
         .await?;
     Ok(moved == 1)
-}
-
-/// The currency and amount of a row of the book, for those who compare it.
-pub(crate) fn amount(minor: i64, currency: &str) -> Result<Amount, StoreError> {
-    let currency = Currency::parse(currency).map_err(StoreError::damaged("currency"))?;
-    Amount::from_minor(minor, currency).map_err(StoreError::damaged("amount"))
 }

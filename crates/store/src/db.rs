@@ -10,6 +10,7 @@ use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, FromRow, Transaction, Type, query_as_with, query_with};
 
+use crate::error::StoreError;
 use crate::sql::Sql;
 
 /// A database and the connections to it.
@@ -40,7 +41,7 @@ enum Engine {
 
 impl Db {
     /// Opens a transaction that may write. On SQLite only one is open at a time; others wait for it.
-    pub async fn begin(&self) -> sqlx::Result<Tx> {
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
         let db = self.clone();
         unbroken(async move {
             Ok(match db {
@@ -52,7 +53,7 @@ impl Db {
     }
 
     /// Opens a transaction that only reads and sees one moment of the database, however many statements it runs.
-    pub async fn begin_read(&self) -> sqlx::Result<Tx> {
+    pub async fn begin_read(&self) -> Result<Tx, StoreError> {
         const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let db = self.clone();
         unbroken(async move {
@@ -85,7 +86,7 @@ impl Db {
 ///
 /// In sqlx 0.9.0 a `begin` that is dropped half-way on PostgreSQL puts a connection with an open transaction back into the
 /// pool, where the next statement is lost.
-async fn unbroken(begin: impl Future<Output = sqlx::Result<Engine>> + Send + 'static) -> sqlx::Result<Tx> {
+async fn unbroken(begin: impl Future<Output = sqlx::Result<Engine>> + Send + 'static) -> Result<Tx, StoreError> {
     let engine = tokio::spawn(begin).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
     Ok(Tx { engine, failed: false })
 }
@@ -136,14 +137,16 @@ impl Tx {
     }
 
     /// Keeps what was written; refuses if any statement failed, because then not all of it is there.
-    pub async fn commit(self) -> sqlx::Result<()> {
+    pub async fn commit(self) -> Result<(), StoreError> {
         if self.failed {
-            return Err(sqlx::Error::Protocol("a statement of this transaction failed; it cannot be kept".into()));
+            let cause = "a statement of this transaction failed; it cannot be kept";
+            return Err(sqlx::Error::Protocol(cause.into()).into());
         }
         match self.engine {
-            Engine::Sqlite(tx) => tx.commit().await,
-            Engine::Postgres(tx) => tx.commit().await,
+            Engine::Sqlite(tx) => tx.commit().await?,
+            Engine::Postgres(tx) => tx.commit().await?,
         }
+        Ok(())
     }
 }
 

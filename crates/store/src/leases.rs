@@ -2,7 +2,7 @@
 
 use directpay_domain::calendar;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
-use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use directpay_domain::lease::{self, DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::time::Instant;
 use jiff::civil::Date;
@@ -110,6 +110,33 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, scheduled_on: Date) -> Result<()
         tx.execute("INSERT INTO lease_renters (lease_id, renter_id) VALUES ($1, $2)", (lease.id.0, renter.id)).await?;
     }
     Ok(())
+}
+
+#[derive(FromRow)]
+struct PeriodRow {
+    id: Uuid,
+    starts_on: i64,
+    ends_on: Option<i64>,
+}
+
+/// A lease of the property that shares a day with `terms`, if there is one.
+///
+/// Says it early; what two requests do at the same moment is decided by the constraint `leases_overlap`.
+pub async fn overlapping(tx: &mut Tx, property: PropertyId, terms: &LeaseTerms) -> Result<Option<LeaseId>, StoreError> {
+    let rows: Vec<PeriodRow> = tx
+        .fetch_all(
+            "SELECT id, starts_on, ends_on FROM leases WHERE property_id = $1 AND $2 <= COALESCE(ends_on, 99999999)",
+            (property.0, calendar::date_to_number(terms.starts_on)),
+        )
+        .await?;
+    let date = |number| calendar::date_from_number(number).map_err(StoreError::damaged("date"));
+    for row in rows {
+        let (starts_on, ends_on) = (date(row.starts_on)?, row.ends_on.map(date).transpose()?);
+        if lease::overlaps(starts_on, ends_on, terms.starts_on, terms.ends_on) {
+            return Ok(Some(LeaseId(row.id)));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts in the renters with one more statement, however many leases there are.

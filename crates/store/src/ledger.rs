@@ -13,14 +13,14 @@ use crate::sql::{Sql, sql};
 /// One line of the journal entry that an event caused.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
-    stream_id: Uuid,
-    sequence: i64,
-    line: i64,
-    landlord_id: Uuid,
-    currency: &'static str,
-    debit: String,
-    credit: String,
-    amount: i64,
+    pub(crate) stream_id: Uuid,
+    pub(crate) sequence: i64,
+    pub(crate) line: i64,
+    pub(crate) landlord_id: Uuid,
+    pub(crate) currency: &'static str,
+    pub(crate) debit: String,
+    pub(crate) credit: String,
+    pub(crate) amount: i64,
 }
 
 impl Line {

@@ -5,7 +5,7 @@
 //! and [`payments::record`].
 
 pub mod access;
-
+mod audit;
 pub mod bank_accounts;
 pub mod bank_book;
 pub mod charges;
@@ -22,7 +22,7 @@ mod sql;
 pub mod users;
 pub mod work;
 
-
+pub use audit::{Audit, Check, audit};
 pub use connect::{ConnectError, PoolSize};
 pub use db::{Bind, Binds, Db, Row, Tx};
 pub use error::{Page, StoreError, breaks};

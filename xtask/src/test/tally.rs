@@ -13,11 +13,11 @@ impl Tally {
     /// Understands the closing lines of `cargo nextest run` and of `cargo test`; all others say nothing.
     pub(super) fn read(&mut self, line: &str) {
         let line = without_color(line);
-        let line = line.trim();
-        if line.starts_with("Summary [") || line.starts_with("test result: ") {
-            self.passed += number_before(line, "passed");
+        // Indented, the latter is what nextest repeats of a test that failed.
+        if line.trim_start().starts_with("Summary [") || line.starts_with("test result: ") {
+            self.passed += number_before(&line, "passed");
             // nextest calls a test that ran out of time by a name of its own.
-            self.failed += number_before(line, "failed") + number_before(line, "timed");
+            self.failed += number_before(&line, "failed") + number_before(&line, "timed");
         }
     }
 }
@@ -73,6 +73,7 @@ mod tests {
     fn results_of_several_test_binaries_add_up() {
         let one = "test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s";
         let other = "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(tally_of(&[one, "running 4 tests", other]), Tally { passed: 6, failed: 1 });
+        let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 1 filtered out";
+        assert_eq!(tally_of(&[one, "running 4 tests", other, repeated]), Tally { passed: 6, failed: 1 });
     }
 }

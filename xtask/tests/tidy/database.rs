@@ -62,6 +62,21 @@ fn payments_have_another_door(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
+/// The bank's book is a witness only as long as the bank alone writes it.
+fn bank_book_has_another_writer(tree: &Tree) -> Vec<String> {
+    let others =
+        sql(tree).into_iter().filter(|(place, _)| place.starts_with("crates/") && !place.contains("/bank_book"));
+    others
+        .filter(|(_, text)| {
+            let text = text.to_lowercase();
+            ["bank_instructions", "bank_outcomes", "bank_counter"].iter().any(|table| {
+                ["insert into", "update", "delete from"].iter().any(|verb| has_word(&text, &format!("{verb} {table}")))
+            })
+        })
+        .map(|(place, _)| format!("{place}: the bank's book is written in store/bank_book.rs only"))
+        .collect()
+}
+
 /// An unknown address would silently stay a comment; a second comment inside one would end it early.
 fn comments_without_address(tree: &Tree) -> Vec<String> {
     let mut breaches = Vec::new();
@@ -132,6 +147,19 @@ fn a_second_door_to_payments_is_found() {
     let plant = |path| broken(payments_have_another_door, &[(path, "\"UPDATE payments SET status = 'FAILED'\"")]);
     assert_eq!(plant("crates/store/src/work.rs"), 1);
     assert_eq!(plant("crates/store/src/payments.rs"), 0);
+}
+
+#[test]
+fn the_bank_alone_writes_its_book() {
+    holds(bank_book_has_another_writer);
+}
+
+#[test]
+fn a_forged_bank_book_is_found() {
+    let plant =
+        |path| broken(bank_book_has_another_writer, &[(path, "\"UPDATE bank_instructions SET state = 'SETTLED'\"")]);
+    assert_eq!(plant("crates/store/src/payments/record.rs"), 1);
+    assert_eq!(plant("crates/store/src/bank_book.rs"), 0);
 }
 
 #[test]

@@ -139,6 +139,10 @@ impl Payment {
         if self.already_says(command) {
             return Ok(Decision::AlreadyRecorded);
         }
+        if command.attempt().is_some_and(|attempt| attempt != self.attempt) {
+            let command = "take part in an attempt that it never made";
+            return Err(Rejection::WrongStatus { status: self.status, command });
+        }
         let facts = match (self.status, command) {
             (Status::Pending, Command::Submit) => {
                 vec![(Change::Processing { estimated_settlement_at: self.estimate(self.attempt, at.now, at) }, None)]

@@ -256,3 +256,6 @@ pub enum WorkKind {
 }
 
 names!(WorkKind { Submit = "SUBMIT", Inquire = "INQUIRE" });
+
+#[cfg(test)]
+mod tests;

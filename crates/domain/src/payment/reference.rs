@@ -30,7 +30,9 @@ impl FromStr for Reference {
         let (payment, attempt) = text.split_once('-').ok_or_else(malformed)?;
         let payment_id = payment.parse().map_err(|_| malformed())?;
         let attempt = attempt.parse().ok().filter(|n| 0 < *n).ok_or_else(malformed)?;
-        Ok(Reference { payment_id, attempt })
+        let reference = Reference { payment_id, attempt };
+        // One attempt has one name: what is written otherwise is not ours.
+        if reference.to_string() == text { Ok(reference) } else { Err(malformed()) }
     }
 }
 

@@ -4,8 +4,9 @@ use directpay_domain::id::{LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Payment, Status};
 use directpay_domain::rail::Rail;
+use sqlx::types::Json;
 
-use super::Stored;
+use super::{Stored, distinct};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
 use crate::sql::{Sql, sql};
@@ -28,6 +29,13 @@ pub async fn find(tx: &mut Tx, id: PaymentId) -> Result<Option<Payment>, StoreEr
     const FIND: Sql = sql!("SELECT", payment_columns, "FROM payments p", payment_accounts, "WHERE p.id = $1");
     let found: Option<Stored> = tx.fetch_optional(FIND, (id.0,)).await?;
     found.map(Stored::into_payment).transpose()
+}
+
+/// The payments of a batch of work, in no particular order; those that do not exist are left out.
+pub async fn find_all(tx: &mut Tx, ids: &[PaymentId]) -> Result<Vec<Payment>, StoreError> {
+    const FIND: Sql =
+        sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts);
+    into_payments(tx.fetch_all(FIND, (Json(distinct(ids.iter().map(|id| id.0))),)).await?)
 }
 
 /// A payment on a lease to which `caller` is a party; no other is found.

@@ -1,0 +1,209 @@
+//! Signing in, staying signed in, signing out.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use directpay_domain::id::UserId;
+use directpay_domain::time::SECOND_US;
+use directpay_domain::user::{Email, Password};
+use directpay_store::access::{self, NewFamily};
+use directpay_store::{StoreError, Tx, users};
+use sha2::{Digest, Sha256};
+
+use super::passwords::PasswordError;
+use super::throttle::{FORGOTTEN_AFTER_US, Subject};
+use super::tokens::{ACCESS_SECONDS, Identity, Unsigned};
+use crate::app::App;
+use crate::clock::{self, NoRandomness};
+use crate::config::RateLimit;
+use crate::secrets::hex;
+
+/// How long a refresh token is good.
+const REFRESH_US: i64 = 30 * 86_400 * SECOND_US;
+
+/// What a sign-in gives.
+#[derive(Debug)]
+pub struct Session {
+    /// For each request.
+    pub access_token: String,
+    /// Seconds until it is worthless.
+    pub expires_in: i64,
+    /// For the next access token; good once.
+    pub refresh_token: String,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// E-mail or password is wrong, or the refresh token is not good any more. No more is said.
+    #[error("the credentials are not right")]
+    Denied,
+    /// Too many failures.
+    #[error("too many failed sign-ins; wait {wait_seconds} s")]
+    Throttled {
+        /// Seconds.
+        wait_seconds: i64,
+    },
+    /// The password was not verified.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No token could be made.
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
+    /// No token could be drawn.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// Signs in with e-mail and password from a network address.
+pub async fn with_password(app: &App, email: &str, password: &str, address: &str) -> Result<Session, SignInError> {
+    let subjects = Subjects::of(app, email, address);
+    count_attempt(app, &subjects).await?;
+    let mut tx = app.db.begin_read().await?;
+    let found = match &subjects.email {
+        Some(email) => users::credentials(&mut tx, email).await?,
+        None => None,
+    };
+    drop(tx);
+    // What could never have been a password is compared as it is: it takes as long and matches nothing.
+    let normalized = Password::parse(password).map_or_else(|_| password.to_owned(), |p| p.expose().to_owned());
+    let stored = found.as_ref().map(|credentials| credentials.password_hash.clone());
+    let is_right = app.passwords.verify(normalized, stored).await?;
+    match found.filter(|_| is_right) {
+        Some(credentials) => open(app, UserId(credentials.id), &subjects).await,
+        None => {
+            count_address(app, &subjects).await?;
+            Err(SignInError::Denied)
+        }
+    }
+}
+
+/// Exchanges a refresh token for a new one. A token that comes a second time ends its whole family: one of the two who
+/// presented it was a thief.
+pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignInError> {
+    let now_us = app.clock.process_us();
+    let token_hash = hash(token);
+    let mut tx = app.db.begin().await?;
+    let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
+    if found.is_reused {
+        access::revoke_family(&mut tx, found.family, now_us).await?;
+        tx.commit().await?;
+        tracing::warn!(user_id = %found.user_id, "a refresh token was used twice; its family is revoked");
+        return Err(SignInError::Denied);
+    }
+    if !found.is_valid {
+        return Err(SignInError::Denied);
+    }
+    access::use_token(&mut tx, &token_hash, now_us).await?;
+    let identity = Identity { user_id: found.user_id, role: found.role, session: found.family };
+    let session = session(app, &mut tx, identity, now_us).await?;
+    tx.commit().await?;
+    Ok(session)
+}
+
+/// Ends the family that an access or refresh token belongs to; a token that is worthless already is no error (RFC 7009).
+pub async fn revoke(app: &App, token: &str) -> Result<(), SignInError> {
+    let now_us = app.clock.process_us();
+    let mut tx = app.db.begin().await?;
+    let family = match app.tokens.verify(token, now_us) {
+        Some(identity) => Some(identity.session),
+        None => access::find_token(&mut tx, &hash(token), now_us).await?.map(|found| found.family),
+    };
+    if let Some(family) = family {
+        access::revoke_family(&mut tx, family, now_us).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Under which names failures are counted; none of them can be read back.
+struct Subjects {
+    /// The e-mail in its unique form, if it is one at all.
+    email: Option<String>,
+    email_subject: String,
+    address_subject: String,
+}
+
+impl Subjects {
+    fn of(app: &App, email: &str, address: &str) -> Subjects {
+        let key = Email::parse(email).ok().map(|email| email.key());
+        let named = key.clone().unwrap_or_else(|| email.trim().to_lowercase());
+        Subjects {
+            email: key,
+            email_subject: app.vault.keyed_hash("sign-in e-mail", &[&named]),
+            address_subject: app.vault.keyed_hash("sign-in address", &[address]),
+        }
+    }
+}
+
+/// Counts the try before it is made, so that many at once do not slip through; success takes it back.
+async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError> {
+    if app.rate_limit == RateLimit::Off {
+        return Ok(());
+    }
+    let now_us = app.clock.process_us();
+    let since_us = now_us - FORGOTTEN_AFTER_US;
+    let mut tx = app.db.begin().await?;
+    let by_email = access::failures(&mut tx, &subjects.email_subject, since_us).await?;
+    let by_address = access::failures(&mut tx, &subjects.address_subject, since_us).await?;
+    let mut wait_us = Subject::Address.wait_us(by_address, now_us);
+    let email_wait_us = Subject::Email.wait_us(by_email, now_us);
+    if wait_us < email_wait_us && !is_known(&mut tx, subjects, now_us).await? {
+        wait_us = email_wait_us;
+    }
+    if 0 < wait_us {
+        return Err(SignInError::Throttled { wait_seconds: (wait_us + SECOND_US - 1) / SECOND_US });
+    }
+    access::count_failure(&mut tx, &subjects.email_subject, now_us, since_us).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool, StoreError> {
+    match &subjects.email {
+        Some(email) => access::is_known_address(tx, email, &subjects.address_subject, now_us).await,
+        None => Ok(false),
+    }
+}
+
+async fn count_address(app: &App, subjects: &Subjects) -> Result<(), SignInError> {
+    if app.rate_limit == RateLimit::Off {
+        return Ok(());
+    }
+    let now_us = app.clock.process_us();
+    let mut tx = app.db.begin().await?;
+    access::count_failure(&mut tx, &subjects.address_subject, now_us, now_us - FORGOTTEN_AFTER_US).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn open(app: &App, user_id: UserId, subjects: &Subjects) -> Result<Session, SignInError> {
+    let now_us = app.clock.process_us();
+    let mut tx = app.db.begin().await?;
+    access::clear_failures(&mut tx, &subjects.email_subject).await?;
+    let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
+    let family = clock::new_id();
+    let new = NewFamily {
+        id: family,
+        user_id,
+        address_key: &subjects.address_subject,
+        now_us,
+        expires_us: now_us + REFRESH_US,
+    };
+    access::insert_family(&mut tx, new).await?;
+    let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
+    tx.commit().await?;
+    Ok(session)
+}
+
+async fn session(app: &App, tx: &mut Tx, identity: Identity, now_us: i64) -> Result<Session, SignInError> {
+    let refresh_token = BASE64URL.encode(clock::random_bytes::<32>()?);
+    access::insert_token(tx, &hash(&refresh_token), identity.session, now_us, now_us + REFRESH_US).await?;
+    Ok(Session { access_token: app.tokens.sign(identity, now_us)?, expires_in: ACCESS_SECONDS, refresh_token })
+}
+
+fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}

@@ -1,0 +1,188 @@
+//! Who is calling, and the two endpoints that deal in tokens.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use directpay_domain::id::UserId;
+use directpay_domain::user::Role;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{Always, ApiError, OAuthProblem, Problem, TokenError};
+use super::extract::body;
+use crate::access::sign_in::{self, Session};
+use crate::app::App;
+
+/// A signed-in person.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Who.
+    pub user_id: UserId,
+    /// What the person may do.
+    pub role: Role,
+}
+
+impl Caller {
+    /// Whether the caller is an administrator.
+    pub fn is_admin(self) -> bool {
+        self.role == Role::Admin
+    }
+
+    /// Goes on for the person itself and for administrators; for others it does not exist.
+    pub fn must_be(self, owner: UserId) -> Result<(), ApiError> {
+        if self.user_id == owner || self.is_admin() { Ok(()) } else { Err(ApiError::not_found()) }
+    }
+
+    /// Goes on for landlords only.
+    pub fn must_be_landlord(self) -> Result<(), ApiError> {
+        match self.role {
+            Role::Landlord => Ok(()),
+            Role::Renter | Role::Admin => Err(ApiError::forbidden("only landlords may do this")),
+        }
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Caller, ApiError> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::unauthorized());
+        }
+        let identity =
+            app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        Ok(Caller { user_id: identity.user_id, role: identity.role })
+    }
+}
+
+/// The form of the token endpoint.
+#[derive(Deserialize, ToSchema)]
+pub struct TokenRequest {
+    /// `password` or `refresh_token`.
+    #[schema(example = "password")]
+    grant_type: Option<String>,
+    /// The e-mail address; with `password`.
+    #[schema(example = "alice@example.com")]
+    username: Option<String>,
+    /// With `password`.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// With `refresh_token`.
+    refresh_token: Option<String>,
+}
+
+/// The form of the revocation endpoint (RFC 7009).
+#[derive(Deserialize, ToSchema)]
+pub struct RevokeRequest {
+    /// An access or refresh token.
+    token: Option<String>,
+    /// Accepted and not needed.
+    #[expect(dead_code, reason = "part of the protocol; both kinds are told apart without it")]
+    token_type_hint: Option<String>,
+}
+
+/// A signed-in session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    /// Send it as `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds for which the access token is good.
+    #[schema(example = 900)]
+    expires_in: i64,
+    /// Good once, for 30 days.
+    refresh_token: String,
+}
+
+/// Get an access token.
+///
+/// OAuth 2.0 token endpoint for DirectPay's own sign-in: with e-mail and password, or with a refresh token, which is good for
+/// one use. A refresh token that comes a second time ends the whole session.
+#[utoipa::path(
+    post,
+    path = "/auth/token",
+    tag = "sign-in",
+    operation_id = "create_token",
+    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = TokenView),
+        (status = 400, body = OAuthProblem, description = "Refused as RFC 6749 says"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "The body is longer than 1 MiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is not a form"),
+        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many failed sign-ins; `Retry-After` says when"),
+        Always,
+    ),
+    security(()),
+)]
+pub async fn create_token(
+    State(app): State<App>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, TokenError> {
+    let form: TokenRequest = form(request).await?;
+    let session = match form.grant_type.as_deref() {
+        Some("password") => {
+            let (Some(username), Some(password)) = (form.username, form.password) else {
+                return Err(TokenError::oauth("invalid_request", "username and password are needed"));
+            };
+            sign_in::with_password(&app, &username, &password, &address.ip().to_canonical().to_string()).await?
+        }
+        Some("refresh_token") => {
+            let Some(token) = form.refresh_token else {
+                return Err(TokenError::oauth("invalid_request", "refresh_token is needed"));
+            };
+            sign_in::with_refresh_token(&app, &token).await?
+        }
+        Some(_) => return Err(TokenError::oauth("unsupported_grant_type", "take password or refresh_token")),
+        None => return Err(TokenError::oauth("invalid_request", "grant_type is needed")),
+    };
+    let Session { access_token, expires_in, refresh_token } = session;
+    let view = TokenView { access_token, token_type: "Bearer", expires_in, refresh_token };
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(view)).into_response())
+}
+
+/// End a session.
+///
+/// RFC 7009: takes an access or refresh token and ends the whole session that it belongs to. Access tokens that are out live
+/// for their 15 minutes at most. A token that is worthless already is no error.
+#[utoipa::path(
+    post,
+    path = "/auth/revoke",
+    tag = "sign-in",
+    operation_id = "revoke_token",
+    request_body(content = RevokeRequest, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The session is over"),
+        (status = 400, body = OAuthProblem, description = "Refused as RFC 6749 says"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "The body is longer than 1 MiB"),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is not a form"),
+        Always,
+    ),
+    security(()),
+)]
+pub async fn revoke_token(State(app): State<App>, request: Request) -> Result<(), TokenError> {
+    let form: RevokeRequest = form(request).await?;
+    let Some(token) = form.token else {
+        return Err(TokenError::oauth("invalid_request", "token is needed"));
+    };
+    sign_in::revoke(&app, &token).await?;
+    Ok(())
+}
+
+async fn form<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, TokenError> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = content_type.split(';').next().unwrap_or("").trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(ApiError::unsupported_media_type("application/x-www-form-urlencoded").into());
+    }
+    let body = body(request, &()).await?;
+    serde_urlencoded::from_bytes(&body)
+        .map_err(|_| TokenError::oauth("invalid_request", "the form cannot be read, or a field stands twice"))
+}

@@ -1,0 +1,47 @@
+//! Whether the process is up, and whether it can do its work.
+
+use axum::extract::State;
+use directpay_store::Schema;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{Always, ApiError};
+use super::extract::Json;
+use crate::app::App;
+
+/// All is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HealthView {
+    /// `ok`
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+const OK: Json<HealthView> = Json(HealthView { status: "ok" });
+
+/// Is the process up?
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = HealthView)), security(()))]
+pub async fn read_health() -> Json<HealthView> {
+    OK
+}
+
+/// Can it do its work?
+///
+/// The database answers with the right schema, and the workers of this process are alive.
+#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, body = HealthView), Always), security(()))]
+pub async fn read_readiness(State(app): State<App>) -> Result<Json<HealthView>, ApiError> {
+    match app.db.schema().await {
+        Ok(Schema::Current) => {}
+        Ok(Schema::Old | Schema::Newer) => return Err(ApiError::unavailable("the database has another schema")),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database does not answer");
+            return Err(ApiError::unavailable("the database does not answer"));
+        }
+    }
+    let silent = app.pulse.silent_at(app.clock.process_us());
+    if !silent.is_empty() {
+        tracing::warn!(?silent, "workers are silent");
+        return Err(ApiError::unavailable("a worker is silent"));
+    }
+    Ok(OK)
+}

@@ -1,0 +1,212 @@
+//! The HTTP interface: the table of routes and what surrounds every request.
+
+pub mod amount;
+pub mod auth;
+pub mod bank_accounts;
+pub mod error;
+pub mod extract;
+pub mod health;
+pub mod json_object;
+pub mod leases;
+pub mod payments;
+pub mod properties;
+pub mod request_id;
+pub mod users;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use self::error::{ApiError, PROBLEM_JSON};
+use self::extract::Json;
+use crate::app::App;
+use crate::clock::Stopwatch;
+
+/// The longest body.
+const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// After this a request is answered with "not now", whatever it waits for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "DirectPay",
+        description = "Rent moves straight from a renter's bank account to the landlord's, exactly once, with a history that an auditor can replay.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    modifiers(&BearerTokens),
+    tags(
+        (name = "users", description = "People: landlords and renters"),
+        (name = "sign-in", description = "Access and refresh tokens"),
+        (name = "bank accounts", description = "Where money comes from and goes to"),
+        (name = "properties", description = "What is let"),
+        (name = "leases", description = "Who rents what, and what is due when"),
+        (name = "payments", description = "Money on its way, exactly once"),
+        (name = "health", description = "For whoever runs the server"),
+    ),
+)]
+struct Document;
+
+struct BearerTokens;
+
+impl Modify for BearerTokens {
+    fn modify(&self, document: &mut OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    }
+}
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(users::create_user))
+        .routes(routes!(users::read_me))
+        .routes(routes!(users::read_user))
+        .routes(routes!(users::list_users))
+        .routes(routes!(auth::create_token))
+        .routes(routes!(auth::revoke_token))
+        .routes(routes!(bank_accounts::create_bank_account))
+        .routes(routes!(bank_accounts::list_bank_accounts))
+        .routes(routes!(bank_accounts::set_primary_bank_account))
+        .routes(routes!(bank_accounts::activate_bank_account))
+        .routes(routes!(bank_accounts::deactivate_bank_account))
+        .routes(routes!(properties::create_property))
+        .routes(routes!(properties::read_property))
+        .routes(routes!(properties::list_properties))
+        .routes(routes!(leases::create_lease, leases::list_leases))
+        .routes(routes!(leases::read_lease))
+        .routes(routes!(leases::read_schedule))
+        .routes(routes!(leases::list_leases_of_renter))
+        .routes(routes!(leases::list_leases_of_property))
+        .routes(routes!(leases::terminate_lease))
+        .routes(routes!(payments::initiate_payment, payments::list_payments))
+        .routes(routes!(payments::read_payment))
+        .routes(routes!(payments::read_history))
+        .routes(routes!(payments::list_payments_of_lease))
+        .routes(routes!(payments::cancel_payment))
+        .routes(routes!(payments::retry_payment))
+}
+
+fn whole() -> (Router<App>, OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/api/v1", routes())
+        .routes(routes!(health::read_health))
+        .routes(routes!(health::read_readiness))
+        .split_for_parts()
+}
+
+/// The API document.
+pub fn document() -> OpenApi {
+    whole().1
+}
+
+/// Everything that answers requests.
+pub fn router(app: App) -> Router {
+    let (routes, document) = whole();
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    let inner = routes
+        .merge(docs)
+        .fallback(async || ApiError::not_found())
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(CatchPanicLayer::custom(|_| ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
+        .layer(middleware::from_fn(surround))
+        .layer(middleware::from_fn(request_id::assign))
+        .with_state(app);
+    // Routes are chosen before inner layers run: the path must be in its written form by then.
+    Router::new().fallback_service(tower::Layer::layer(&middleware::from_fn(in_written_form), inner))
+}
+
+/// The collections, whose written form ends with a slash; all other paths are written without.
+const COLLECTIONS: [&str; 5] =
+    ["/api/v1/users", "/api/v1/bank-accounts", "/api/v1/properties", "/api/v1/leases", "/api/v1/payments"];
+
+/// Every path works with and without its trailing slash.
+async fn in_written_form(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let bare = path.strip_suffix('/').unwrap_or(path);
+    let written = if COLLECTIONS.contains(&bare) { format!("{bare}/") } else { bare.to_owned() };
+    if path.starts_with("/docs") || written == path || written.is_empty() {
+        return next.run(request).await;
+    }
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(uri) = format!("{written}{query}").parse() {
+        *request.uri_mut() = uri;
+    }
+    next.run(request).await
+}
+
+/// What every request gets: a limit on its time, a line in the log, headers that keep browsers careful, and a problem
+/// document where a layer refused with a bare status.
+async fn surround(request: Request, next: Next) -> Response {
+    let started = Stopwatch::start();
+    let is_docs = request.uri().path().starts_with("/docs");
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => dressed(response),
+        Err(_) => ApiError::unavailable("the answer took too long").into_response(),
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(status, elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), "answered");
+    with_security_headers(response, is_docs)
+}
+
+fn dressed(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = |value: &HeaderValue| value == PROBLEM_JSON || value == "application/json";
+    let is_bare = (status.is_client_error() || status.is_server_error())
+        && !response.headers().get(header::CONTENT_TYPE).is_some_and(is_ours);
+    if !is_bare {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut problem = ApiError::from_status(status).into_response();
+    if let Some(allow) = allow {
+        problem.headers_mut().insert(header::ALLOW, allow);
+    }
+    problem
+}
+
+fn with_security_headers(mut response: Response, is_docs: bool) -> Response {
+    // The page under /docs brings its own scripts and styles inline.
+    let policy = if is_docs {
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !is_docs {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// 201 with `Location` and the new thing.
+fn created<T: serde::Serialize>(location: &str, view: T) -> Response {
+    (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
+}
+
+/// The API document as it is committed: indented JSON with a line end.
+pub fn document_text() -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(&document())? + "\n")
+}

@@ -1,0 +1,72 @@
+//! `demo`: the whole story on a throw-away database, told over real HTTP; any step that is not as it should be ends it.
+#![expect(clippy::print_stdout, reason = "the story is what the command is for")]
+
+mod story;
+mod visitor;
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use directpay_domain::rail::DelayScale;
+
+use super::{serve, verify};
+use crate::clock::Clock;
+use crate::config::{Database, DatabaseUrl, RateLimit, SecretsPlace};
+use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, told_to_stop};
+
+/// How the demonstration ends.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Leave the server running with the data of the story, and say how to sign in
+    #[arg(long)]
+    keep: bool,
+
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+
+    /// Multiplies the simulator's delays
+    #[arg(long, default_value = "0.5", value_parser = |text: &str| DelayScale::parse(text).map_err(|e| e.to_string()))]
+    rail_delay_scale: DelayScale,
+}
+
+/// Tells the story; an error if any step is not as it should be.
+pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a folder for the database")?;
+    let file = folder.path().join("directpay.db");
+    let secrets = SecretsPlace::MadeIfMissing(file.with_extension("secrets"));
+    let database = Database { url: DatabaseUrl::Sqlite(file), secrets };
+    let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await?;
+    let manner = Manner { scale: args.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
+    let running = Running::start(opened, &database, Clock::default(), manner)?;
+    let server = Server::start(&running.app, args.listen).await?;
+    let told = tell(&running, &server, args).await;
+    server.finish().await;
+    running.finish().await;
+    folder.close().context("cannot remove the demonstration's folder")?;
+    told
+}
+
+async fn tell(running: &Running, server: &Server, args: &DemoArgs) -> anyhow::Result<()> {
+    let signed_in = story::tell(&format!("http://{}", server.address)).await?;
+    println!("\nAnd does it all add up? Every invariant, checked:");
+    let audit = verify::with_progress(&running.app.db).await?;
+    verify::print(&audit);
+    if !audit.is_clean() {
+        bail!("the books do not add up");
+    }
+    println!("\nIt adds up.");
+    if args.keep {
+        println!("\nThe server keeps running with this data until Ctrl-C. Sign in with:");
+        for visitor in &signed_in {
+            println!("  {:<20} {}", visitor.email, visitor.password);
+        }
+        println!("Try it at http://{}/docs", server.address);
+        serve::announce(server);
+        told_to_stop().await?;
+    } else {
+        println!("Nothing is left behind. `directpay demo --keep` leaves it running for you to try.");
+    }
+    Ok(())
+}

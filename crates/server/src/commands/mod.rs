@@ -1,0 +1,7 @@
+//! One command for each role.
+
+pub mod admin;
+pub mod demo;
+pub mod health;
+pub mod serve;
+pub mod verify;

@@ -1,0 +1,45 @@
+//! `serve` and `worker`.
+#![expect(clippy::print_stdout, reason = "where it listens is told on standard output")]
+
+use std::io::Write;
+
+use crate::clock::Clock;
+use crate::config::{Database, RateLimit, ServeArgs, SimulatorArgs};
+use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, told_to_stop};
+
+/// API, and workers unless they are left to others, until told to stop.
+pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> {
+    let policy = if args.migrate { SchemaPolicy::Migrate } else { SchemaPolicy::MigrateEmbedded };
+    let opened = running::open(&database.url, Company::Alone, policy).await?;
+    let manner = Manner {
+        scale: args.simulator.rail_delay_scale,
+        rate_limit: args.rate_limit,
+        workers: args.workers && !args.no_workers,
+    };
+    let running = Running::start(opened, database, Clock::default(), manner)?;
+    let server = Server::start(&running.app, args.listen).await?;
+    announce(&server);
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    server.finish().await;
+    running.finish().await;
+    Ok(())
+}
+
+/// Says where a server listens, whatever the log level.
+pub fn announce(server: &Server) {
+    println!("listening on http://{}", server.address);
+    // Whoever reads a pipe must not wait for a buffer to fill. If nobody reads, nobody has to know.
+    let _unread = std::io::stdout().flush();
+}
+
+/// Workers only, until told to stop.
+pub async fn worker(database: &Database, simulator: SimulatorArgs) -> anyhow::Result<()> {
+    let opened = running::open(&database.url, Company::Alone, SchemaPolicy::MigrateEmbedded).await?;
+    let manner = Manner { scale: simulator.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
+    let running = Running::start(opened, database, Clock::default(), manner)?;
+    println!("working on {}", database.url);
+    told_to_stop().await?;
+    running.finish().await;
+    Ok(())
+}

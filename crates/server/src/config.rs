@@ -1,0 +1,204 @@
+//! Settings, read and checked once. Every setting is a flag and an environment variable.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use directpay_domain::rail::DelayScale;
+
+/// Where the data is and how to talk about it; the same for every command.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// sqlite://<file> or postgres://<user>:<password>@<host>/<database>
+    #[arg(long, env = "DIRECTPAY_DATABASE_URL", default_value = "sqlite://directpay.db", hide_env_values = true, global = true)]
+    pub database_url: DatabaseUrl,
+
+    /// A file that holds the database URL, for secrets that are handed over as files; wins over the URL itself
+    #[arg(long, env = "DIRECTPAY_DATABASE_URL_FILE", global = true)]
+    pub database_url_file: Option<PathBuf>,
+
+    /// Encryption, fingerprint and signing keys; default: directpay.secrets beside the SQLite file, named as the database
+    #[arg(long, env = "DIRECTPAY_SECRETS_FILE", global = true)]
+    pub secrets_file: Option<PathBuf>,
+}
+
+/// How logs are written; always to standard error.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// Which log lines are written, as a tracing filter
+    #[arg(long, env = "DIRECTPAY_LOG", default_value = "info", global = true)]
+    pub log: String,
+
+    /// For people or for machines
+    #[arg(long, env = "DIRECTPAY_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    pub log_format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the simulated bank does.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct SimulatorArgs {
+    /// Multiplies the simulator's delays; 0 settles at once
+    #[arg(long, env = "DIRECTPAY_RAIL_DELAY_SCALE", default_value = "1", value_parser = parse_scale)]
+    pub rail_delay_scale: DelayScale,
+}
+
+/// What a server does.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 picks a free one
+    #[arg(long, env = "DIRECTPAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Run workers in this process
+    #[arg(long, env = "DIRECTPAY_WORKERS", default_value = "true", value_name = "BOOL", num_args = 1)]
+    pub workers: bool,
+
+    /// Leave the workers to other processes
+    #[arg(long, overrides_with = "workers")]
+    pub no_workers: bool,
+
+    /// Bring an old PostgreSQL schema up to date instead of refusing to start
+    #[arg(long)]
+    pub migrate: bool,
+
+    /// Throttles sign-ins; off only for load tests on a private address
+    #[arg(long, env = "DIRECTPAY_RATE_LIMIT", value_enum, default_value = "on")]
+    pub rate_limit: RateLimit,
+
+    /// The simulated bank.
+    #[command(flatten)]
+    pub simulator: SimulatorArgs,
+}
+
+/// Whether callers are throttled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RateLimit {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
+fn parse_scale(text: &str) -> Result<DelayScale, String> {
+    DelayScale::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+/// Where the data is. Its `Debug` and `Display` never show a password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// One file.
+    Sqlite(PathBuf),
+    /// A server; the whole URL.
+    Postgres(String),
+}
+
+impl std::str::FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DatabaseUrl, String> {
+        if let Some(file) = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
+            if file.is_empty() || file.contains(['?', '#']) || file == ":memory:" {
+                return Err("a sqlite URL names a file and nothing else".into());
+            }
+            return Ok(DatabaseUrl::Sqlite(PathBuf::from(file)));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(DatabaseUrl::Postgres(text.to_owned()));
+        }
+        Err("must begin with sqlite:// or postgres://".into())
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DatabaseUrl::Sqlite(file) => write!(f, "sqlite://{}", file.display()),
+            DatabaseUrl::Postgres(url) => {
+                // What stands behind the last @ is host and database.
+                let place = url.rsplit_once('@').map_or("…", |(_, place)| place);
+                write!(f, "postgres://…@{}", place.split('?').next().unwrap_or(place))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where database and secrets are, with all defaults resolved.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// The database.
+    pub url: DatabaseUrl,
+    /// The secrets.
+    pub secrets: SecretsPlace,
+}
+
+/// Where the secrets are and whether they may be made.
+#[derive(Debug, Clone)]
+pub enum SecretsPlace {
+    /// Made on first start if missing.
+    MadeIfMissing(PathBuf),
+    /// Must be there: several processes share them.
+    MustExist(PathBuf),
+    /// PostgreSQL without a secrets file.
+    Unnamed,
+}
+
+impl DatabaseArgs {
+    /// Resolves the defaults.
+    pub fn resolve(&self) -> anyhow::Result<Database> {
+        let url = match &self.database_url_file {
+            None => self.database_url.clone(),
+            Some(file) => read_url(file)?,
+        };
+        let secrets = match (&url, &self.secrets_file) {
+            (DatabaseUrl::Sqlite(_), Some(file)) => SecretsPlace::MadeIfMissing(file.clone()),
+            (DatabaseUrl::Sqlite(database), None) => {
+                SecretsPlace::MadeIfMissing(database.with_extension("secrets"))
+            }
+            (DatabaseUrl::Postgres(_), Some(file)) => SecretsPlace::MustExist(file.clone()),
+            (DatabaseUrl::Postgres(_), None) => SecretsPlace::Unnamed,
+        };
+        Ok(Database { url, secrets })
+    }
+}
+
+fn read_url(file: &Path) -> anyhow::Result<DatabaseUrl> {
+    use anyhow::Context;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    text.trim().parse().map_err(|reason: String| anyhow::anyhow!("the URL in {} {reason}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_never_shown() {
+        let url: DatabaseUrl = "postgres://rent:s3cr3t@db.example/directpay?sslmode=require".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "postgres://…@db.example/directpay postgres://…@db.example/directpay");
+        let odd: DatabaseUrl = "postgres://rent:p@ss@db/directpay".parse().unwrap();
+        assert!(!odd.to_string().contains("p@ss"));
+    }
+
+    #[test]
+    fn an_unknown_database_is_refused() {
+        for bad in ["mysql://x", "directpay.db", "sqlite://", "sqlite::memory:", "sqlite://a.db?mode=ro"] {
+            assert!(bad.parse::<DatabaseUrl>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A running DirectPay: from settings to something that answers and works, and back to nothing.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::serve::ListenerExt;
+use directpay_domain::rail::DelayScale;
+use directpay_store::{Db, PoolSize, Schema, work};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::access::passwords::Passwords;
+use crate::access::tokens::Tokens;
+use crate::app::{App, Bell, Parts, Pulse};
+use crate::bank::simulator::Simulator;
+use crate::clock::Clock;
+use crate::config::{Database, DatabaseUrl, RateLimit};
+use crate::intake::{Intake, Writers};
+use crate::workers::Workers;
+use crate::{api, secrets};
+
+/// Connections of one process to PostgreSQL: two for the intake, the others for requests and workers.
+const POSTGRES_CONNECTIONS: PoolSize = PoolSize(16);
+/// Readers of a SQLite file.
+const SQLITE_READERS: PoolSize = PoolSize(4);
+/// Open requests get this long to finish after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Whether a process may have the SQLite file to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// `serve` and `worker`: nobody else may work on the file.
+    Alone,
+    /// `verify`, `admin`, `migrate`: beside a server.
+    Beside,
+}
+
+/// What to do about a schema that is not up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaPolicy {
+    /// Bring it up to date.
+    Migrate,
+    /// On SQLite bring it up to date, on PostgreSQL refuse.
+    MigrateEmbedded,
+}
+
+/// An open database, and the lock that keeps others away from it.
+pub struct Opened {
+    /// The database.
+    pub db: Db,
+    _lock: Option<File>,
+}
+
+/// Opens the database and sees to its schema.
+pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> anyhow::Result<Opened> {
+    let (db, lock) = match url {
+        DatabaseUrl::Sqlite(file) => {
+            let lock = match company {
+                Company::Alone => Some(lock(file)?),
+                Company::Beside => None,
+            };
+            let db = Db::open_sqlite(file, SQLITE_READERS).await;
+            (db.with_context(|| format!("cannot open {}", file.display()))?, lock)
+        }
+        DatabaseUrl::Postgres(text) => {
+            let db = Db::open_postgres(text, POSTGRES_CONNECTIONS).await;
+            (db.with_context(|| format!("cannot connect to {url}"))?, None)
+        }
+    };
+    match (db.schema().await.context("cannot read the schema's version")?, policy) {
+        (Schema::Current, _) => {}
+        (Schema::Newer, _) => bail!("the database was made by a newer DirectPay; use that one"),
+        (Schema::Old, SchemaPolicy::MigrateEmbedded) if db.is_shared() => {
+            bail!("the database has an old schema or none: run `directpay migrate`, or start with --migrate")
+        }
+        (Schema::Old, SchemaPolicy::Migrate | SchemaPolicy::MigrateEmbedded) => {
+            db.migrate().await.context("cannot bring the schema up to date")?;
+        }
+    }
+    if company == Company::Alone && !db.is_shared() {
+        // Nobody else works on this file: claims of a process that died are void.
+        let mut tx = db.begin().await?;
+        work::release_all(&mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(Opened { db, _lock: lock })
+}
+
+/// Keeps a second process away from a SQLite file. The operating system lets go of the lock when the process ends, however
+/// it ends.
+fn lock(file: &Path) -> anyhow::Result<File> {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&name);
+    let lock = lock.with_context(|| format!("cannot open {}", Path::new(&name).display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(_) => bail!(
+            "another `directpay serve` or `directpay worker` works on {}; for several processes use PostgreSQL",
+            file.display()
+        ),
+    }
+}
+
+/// The parts of a running DirectPay that have to be ended in order.
+pub struct Running {
+    /// What handlers and workers share.
+    pub app: App,
+    writers: Writers,
+    workers: Option<Workers>,
+    opened: Opened,
+}
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How the simulator's delays are scaled.
+    pub scale: DelayScale,
+    /// Whether sign-ins are throttled.
+    pub rate_limit: RateLimit,
+    /// Whether workers run in this process.
+    pub workers: bool,
+}
+
+impl Running {
+    /// Starts intake and workers on an open database.
+    pub fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
+        let (vault, signing) = secrets::load(&database.secrets)?.into_parts();
+        let bell = Bell::default();
+        let (intake, writers) = Intake::start(&opened.db, &bell);
+        let app = App::new(Parts {
+            db: opened.db.clone(),
+            clock: clock.clone(),
+            vault,
+            tokens: Tokens::new(&signing)?,
+            passwords: Passwords::new()?,
+            intake,
+            scale: manner.scale,
+            rate_limit: manner.rate_limit,
+            bell,
+            bank_bell: Bell::default(),
+            pulse: Pulse::default(),
+        });
+        let bank = Simulator::new(opened.db.clone(), clock, manner.scale)?;
+        let workers = manner.workers.then(|| Workers::start(&app, bank));
+        Ok(Running { app, writers, workers, opened })
+    }
+
+    /// Ends everything in the order in which nothing accepted is lost: the intake answers what it took, the workers finish
+    /// their rounds and let go of their claims, the database closes.
+    pub async fn finish(self) {
+        if let Some(workers) = self.workers {
+            workers.finish().await;
+        }
+        // The intake ends when its last handle is gone.
+        drop(self.app);
+        self.writers.finish().await;
+        self.opened.db.close().await;
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    /// Where.
+    pub address: SocketAddr,
+    stop: Arc<Notify>,
+    handle: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Listens and answers until it is stopped.
+    pub async fn start(app: &App, listen: SocketAddr) -> anyhow::Result<Server> {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
+        let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        // Small answers go out at once.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps its delay");
+            }
+        });
+        let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopped.notified().await });
+        let handle = tokio::spawn(serve.into_future());
+        Ok(Server { address, stop, handle })
+    }
+
+    /// Stops accepting and lets open requests finish; what takes too long is cut off.
+    pub async fn finish(self) {
+        self.stop.notify_one();
+        let abort = self.handle.abort_handle();
+        if tokio::time::timeout(DRAIN, self.handle).await.is_err() {
+            tracing::warn!("some connections did not end in time and were cut off");
+            abort.abort();
+        }
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Removing what has expired, and the daily extension of open-ended schedules.
+
+use std::time::Duration;
+
+use directpay_store::access;
+
+use super::{Round, Shift};
+use crate::access::throttle::FORGOTTEN_AFTER_US;
+use crate::bank::BankConnection;
+use crate::scheduling;
+
+/// Between two rounds; every round does only what is due.
+pub(super) const PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Rows in one transaction.
+const BATCH_MAX: i64 = 1000;
+
+pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
+    let app = &shift.app;
+    let now_us = app.clock.process_us();
+    loop {
+        let mut tx = app.db.begin().await?;
+        let removed = access::remove_expired(&mut tx, now_us, now_us - FORGOTTEN_AFTER_US, BATCH_MAX).await?;
+        tx.commit().await?;
+        if removed == 0 {
+            break;
+        }
+    }
+    let extended = scheduling::extend_open_ended(app).await?;
+    if 0 < extended {
+        tracing::info!(extended, "open-ended schedules are up to date");
+    }
+    Ok(Round::Idle)
+}

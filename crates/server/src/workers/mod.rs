@@ -1,0 +1,146 @@
+//! What happens without a caller: payments are handed to the bank, its answers recorded, the house kept.
+//!
+//! Each worker goes round: take what is due, do it, wait for the bell or for the next due time. A worker that dies loses
+//! nothing: what it had taken falls free and another takes it.
+
+mod housekeeping;
+mod settle;
+mod submit;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::app::{App, Bell};
+use crate::bank::BankConnection;
+use crate::clock;
+
+/// How long an idle worker sleeps at most before it looks by itself, for work that came from another process or falls due.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a round may take.
+const SLOW_ROUND: Duration = Duration::from_secs(30);
+/// How long a worker waits after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The running workers.
+pub struct Workers {
+    stop: watch::Sender<bool>,
+    handles: Vec<JoinHandle<()>>,
+    app: App,
+    claimant: Uuid,
+}
+
+/// What a worker finds when it has gone round once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// There was work; there may be more.
+    Worked,
+    /// There was none.
+    Idle,
+}
+
+/// What each worker is given.
+struct Shift<B> {
+    app: App,
+    bank: Arc<B>,
+    /// This process's name on its claims.
+    claimant: Uuid,
+}
+
+impl<B> Clone for Shift<B> {
+    fn clone(&self) -> Shift<B> {
+        Shift { app: self.app.clone(), bank: Arc::clone(&self.bank), claimant: self.claimant }
+    }
+}
+
+impl Workers {
+    /// Starts them all.
+    pub fn start<B: BankConnection>(app: &App, bank: B) -> Workers {
+        let (stop, stopping) = watch::channel(false);
+        let shift = Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id() };
+        let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
+        let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
+        let handles = vec![
+            go_round("submit", &shift, &stopping, work, submit::round),
+            go_round("settle", &shift, &stopping, bank, settle::round),
+            go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
+        ];
+        Workers { stop, handles, app: app.clone(), claimant: shift.claimant }
+    }
+
+    /// Lets every worker finish its round, and lets go of what was claimed and not done.
+    pub async fn finish(self) {
+        let _nobody_left = self.stop.send(true);
+        for handle in self.handles {
+            if let Err(error) = handle.await {
+                tracing::error!(%error, "a worker ended badly");
+            }
+        }
+        if let Err(error) = submit::release(&self.app, self.claimant).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "claims were not released; they expire by themselves");
+        }
+    }
+}
+
+/// How a worker waits when there is nothing to do.
+struct Pause {
+    bell: Bell,
+    longest: Duration,
+}
+
+impl Pause {
+    fn bell(bell: &Bell) -> Pause {
+        Pause { bell: bell.clone(), longest: POLL }
+    }
+
+    async fn wait(&self) {
+        let _rang = tokio::time::timeout(self.longest, self.bell.wait()).await;
+    }
+
+    /// A worker that is silent for longer than this is stuck, even in a slow round.
+    fn silence_max_us(&self) -> i64 {
+        let silence = self.longest + SLOW_ROUND;
+        i64::try_from(silence.as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Starts a worker that goes round until it is stopped. A round that fails or panics is logged, and the worker goes on.
+fn go_round<B: BankConnection, R: Future<Output = anyhow::Result<Round>> + Send + 'static>(
+    name: &'static str,
+    shift: &Shift<B>,
+    stopping: &watch::Receiver<bool>,
+    pause: Pause,
+    round: impl Fn(Shift<B>) -> R + Send + 'static,
+) -> JoinHandle<()> {
+    let (shift, mut stopping) = (shift.clone(), stopping.clone());
+    let beat = shift.app.pulse.begin(name, shift.app.clock.process_us(), pause.silence_max_us());
+    let work = async move {
+        while !*stopping.borrow() {
+            beat.at(shift.app.clock.process_us());
+            // A task of its own, so that a panic ends the round and not the worker.
+            match tokio::spawn(round(shift.clone()).in_current_span()).await {
+                Ok(Ok(Round::Worked)) => {}
+                Ok(Ok(Round::Idle)) => {
+                    tokio::select! {
+                        () = pause.wait() => {}
+                        _ = stopping.wait_for(|stop| *stop) => {}
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(error = format!("{error:#}"), "a round failed");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a round panicked");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    };
+    tokio::spawn(work.instrument(tracing::info_span!("worker", worker = name)))
+}

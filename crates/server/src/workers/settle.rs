@@ -1,0 +1,93 @@
+//! Recording what the bank tells.
+
+use anyhow::Context;
+use directpay_domain::payment::Command;
+use directpay_store::payments::{self, Instructed, Recorded};
+use directpay_store::{StoreError, bank_book};
+
+use super::{Round, Shift};
+use crate::app::App;
+use crate::bank::{BankConnection, BankOutcome, Notice};
+use crate::instruct;
+
+/// Notices in one transaction.
+const BATCH_MAX: usize = 500;
+
+const COMPONENT: &str = "settle-worker";
+
+/// Collects what the bank has told since the last time and records it.
+pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
+    let app = &shift.app;
+    let connection = shift.bank.name();
+    let mut tx = app.db.begin_read().await?;
+    let position = bank_book::cursor(&mut tx, connection).await?;
+    drop(tx);
+    let notices = shift.bank.collect(position, BATCH_MAX).await.context("collecting from the bank")?;
+    if notices.is_empty() {
+        return Ok(Round::Idle);
+    }
+    if let Err(error) = record(app, connection, position, &notices).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a batch of notices failed; they are recorded one by one");
+        one_by_one(app, connection, position, &notices).await?;
+    }
+    // A retry that is due at once is work for the submit worker.
+    app.bell.ring();
+    Ok(Round::Worked)
+}
+
+/// Records notices and moves the cursor behind them, in one transaction. If another process has moved the cursor meanwhile,
+/// it has recorded them, and nothing is kept.
+async fn record(app: &App, connection: &str, from: i64, notices: &[Notice]) -> Result<(), StoreError> {
+    let Some(last) = notices.last() else { return Ok(()) };
+    let commands: Vec<_> = notices.iter().map(|notice| command(app, notice)).collect();
+    let mut tx = app.db.begin().await?;
+    if !bank_book::move_cursor(&mut tx, connection, from, last.position).await? {
+        return Ok(());
+    }
+    let outcomes = payments::record(&mut tx, &commands).await?;
+    tx.commit().await?;
+    for (notice, outcome) in notices.iter().zip(outcomes) {
+        complain(notice, &outcome);
+    }
+    Ok(())
+}
+
+/// A notice that cannot be recorded must not hold up all others: it is passed over, loudly, and `verify` finds it.
+async fn one_by_one(app: &App, connection: &str, from: i64, notices: &[Notice]) -> Result<(), StoreError> {
+    let mut position = from;
+    for notice in notices {
+        let only = std::slice::from_ref(notice);
+        if let Err(error) = record(app, connection, position, only).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                reference = %notice.reference,
+                "a notice of the bank cannot be recorded and is passed over"
+            );
+            let mut tx = app.db.begin().await?;
+            bank_book::move_cursor(&mut tx, connection, position, notice.position).await?;
+            tx.commit().await?;
+        }
+        position = notice.position;
+    }
+    Ok(())
+}
+
+fn command(app: &App, notice: &Notice) -> Instructed {
+    let attempt = notice.reference.attempt;
+    let command = match &notice.outcome {
+        BankOutcome::Settled => Command::Settle { attempt },
+        BankOutcome::Refused(reason) => Command::Refuse { attempt, reason: reason.clone() },
+        BankOutcome::Returned(reason) => Command::Return { attempt, reason: reason.clone() },
+    };
+    instruct::payment(app, notice.reference.payment_id, command, instruct::system(COMPONENT), None)
+}
+
+fn complain(notice: &Notice, outcome: &Recorded) {
+    match outcome {
+        Recorded::Now(_) => {}
+        Recorded::Rejected(rejection) => {
+            tracing::error!(reference = %notice.reference, %rejection, "the bank tells what cannot be");
+        }
+        Recorded::Unknown => tracing::error!(reference = %notice.reference, "the bank tells of no payment of ours"),
+    }
+}

@@ -1,0 +1,271 @@
+//! Handing payments to the bank.
+//!
+//! First the intent is recorded, then the bank is asked, then what it said is recorded. Whatever dies in between leaves a
+//! payment in PROCESSING whose work falls free: the next worker asks the bank by reference and hands it over again, under
+//! the same reference, only if the bank never saw it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use directpay_domain::id::{BankAccountId, PaymentId};
+use directpay_domain::payment::{Command, Payment, Reason, Status, WorkKind};
+use directpay_domain::time::SECOND_US;
+use directpay_store::payments::{self, Recorded};
+use directpay_store::work::{self, Claimed, SealedAccount};
+use directpay_store::{StoreError, Tx};
+use uuid::Uuid;
+
+use super::{Round, Shift};
+use crate::app::App;
+use crate::bank::{BankConnection, Endpoint, Instruction, Receipt, Sighting};
+use crate::instruct;
+use crate::secrets::VaultError;
+
+/// Payments in one round.
+const BATCH_MAX: i64 = 500;
+/// How long a claim lasts. Whoever dies is followed up after this.
+const CLAIM_US: i64 = 10 * SECOND_US;
+/// How often a claim is prolonged while the bank is being asked.
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// After an answer was lost the bank is asked again after this, at scale 1.
+const INQUIRE_AFTER_US: i64 = 15 * SECOND_US;
+/// What cannot be handed over for our own sake (a key is missing, a row is damaged) is looked at again after this.
+const OUR_FAULT_PAUSE_US: i64 = 60 * SECOND_US;
+
+const COMPONENT: &str = "submit-worker";
+
+/// Takes what is due and hands it over.
+pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
+    let claimed = claim(&shift).await.context("taking work")?;
+    if claimed.is_empty() {
+        return Ok(Round::Idle);
+    }
+    if let Err(error) = hand_over(&shift, &claimed).await {
+        tracing::warn!(error = format!("{error:#}"), "a batch failed; its payments are tried one by one");
+        for one in &claimed {
+            if let Err(error) = hand_over(&shift, std::slice::from_ref(one)).await {
+                tracing::error!(payment_id = %one.payment_id, error = format!("{error:#}"), "a payment cannot be handed over");
+                put_off(&shift.app, &[key(one)], OUR_FAULT_PAUSE_US).await?;
+            }
+        }
+    }
+    Ok(Round::Worked)
+}
+
+async fn claim<B>(shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
+    let app = &shift.app;
+    let now_us = app.clock.process_us();
+    let due_before = app.clock.business();
+    // Most rounds of an idle system end here, with a read.
+    let mut tx = app.db.begin_read().await?;
+    if work::next_due(&mut tx, now_us).await?.is_none_or(|due_at| due_before.micros() < due_at) {
+        return Ok(Vec::new());
+    }
+    drop(tx);
+    let mut tx = app.db.begin().await?;
+    let claimed = work::claim(&mut tx, due_before, now_us, now_us + CLAIM_US, shift.claimant, BATCH_MAX).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+fn key(claimed: &Claimed) -> (PaymentId, i64) {
+    (claimed.payment_id, claimed.attempt)
+}
+
+async fn hand_over<B: BankConnection>(shift: &Shift<B>, claimed: &[Claimed]) -> anyhow::Result<()> {
+    let prepared = prepare(&shift.app, claimed).await.context("recording the intent")?;
+    let asked = while_renewing(shift, ask(shift, prepared)).await?;
+    record(&shift.app, asked).await.context("recording what the bank said")?;
+    shift.app.bank_bell.ring();
+    Ok(())
+}
+
+/// Instructions that may go to the bank: fresh ones, and those of which we do not know whether it has them.
+#[derive(Default)]
+struct Prepared {
+    fresh: Vec<Instruction>,
+    unsure: Vec<Instruction>,
+}
+
+/// Records the intent to hand over what is PENDING, and puts the instructions together.
+async fn prepare(app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
+    let mut tx = app.db.begin().await?;
+    let loaded = Loaded::load(&mut tx, claimed).await?;
+    let mut prepared = Prepared::default();
+    let (mut commands, mut ready, mut stuck) = (Vec::new(), HashMap::new(), Vec::new());
+    for one in claimed {
+        let Some(payment) = loaded.payments.get(&one.payment_id) else { continue };
+        match (one.what, loaded.instruction(app, payment)) {
+            (_, Err(error)) => {
+                tracing::error!(payment_id = %one.payment_id, %error, "a payment cannot be handed over");
+                stuck.push(key(one));
+            }
+            (WorkKind::Inquire, Ok(instruction)) => prepared.unsure.push(instruction),
+            (WorkKind::Submit, Ok(instruction)) => {
+                let command = loaded.objection(payment).map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
+                commands.push(instruct::payment(app, one.payment_id, command, instruct::system(COMPONENT), None));
+                ready.insert(one.payment_id, instruction);
+            }
+        }
+    }
+    for outcome in payments::record(&mut tx, &commands).await? {
+        let Recorded::Now(payment) = outcome else { continue };
+        if payment.status == Status::Processing {
+            prepared.fresh.extend(ready.remove(&payment.terms.id));
+        }
+    }
+    work::put_off(&mut tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
+    tx.commit().await?;
+    Ok(prepared)
+}
+
+/// The payments of a batch and their accounts.
+struct Loaded {
+    payments: HashMap<PaymentId, Payment>,
+    accounts: HashMap<BankAccountId, SealedAccount>,
+}
+
+impl Loaded {
+    async fn load(tx: &mut Tx, claimed: &[Claimed]) -> Result<Loaded, StoreError> {
+        let ids: Vec<_> = claimed.iter().map(|one| one.payment_id).collect();
+        let payments = payments::find_all(tx, &ids).await?;
+        let accounts: Vec<_> = payments
+            .iter()
+            .flat_map(|payment| [payment.terms.payer.account_id, payment.terms.payee.account_id])
+            .collect();
+        let accounts = work::sealed_accounts(tx, &accounts).await?;
+        Ok(Loaded {
+            payments: payments.into_iter().map(|payment| (payment.terms.id, payment)).collect(),
+            accounts: accounts.into_iter().map(|account| (account.id, account)).collect(),
+        })
+    }
+
+    /// Why a payment may not be handed over, although it was accepted: an account was deactivated or closed since.
+    fn objection(&self, payment: &Payment) -> Option<Reason> {
+        let terms = &payment.terms;
+        [terms.payer.account_id, terms.payee.account_id]
+            .iter()
+            .filter_map(|id| self.accounts.get(id))
+            .any(|account| !account.is_usable)
+            .then(|| Reason::new("ACCOUNT_UNUSABLE", "An account was deactivated or closed before the payment was handed over"))
+    }
+
+    /// The instruction for the present attempt.
+    fn instruction(&self, app: &App, payment: &Payment) -> anyhow::Result<Instruction> {
+        let terms = &payment.terms;
+        let endpoint = |id| {
+            let account = self.accounts.get(&id).context("an account is missing")?;
+            endpoint(app, account).context("an account number cannot be opened")
+        };
+        Ok(Instruction {
+            reference: payment.reference(),
+            rail: terms.rail,
+            amount: terms.amount,
+            payer: endpoint(terms.payer.account_id)?,
+            payee: endpoint(terms.payee.account_id)?,
+        })
+    }
+}
+
+fn endpoint(app: &App, account: &SealedAccount) -> Result<Endpoint, VaultError> {
+    Ok(Endpoint {
+        token: account.token.clone(),
+        routing_number: account.routing_number.clone(),
+        number: app.vault.open(account.id, &account.number)?,
+        account_type: account.account_type,
+        holder_name: account.holder_name.clone(),
+    })
+}
+
+/// What the bank said to each attempt.
+type Asked = Vec<((PaymentId, i64), Receipt)>;
+
+/// Asks the bank for what it may have, and hands over what it does not.
+async fn ask<B: BankConnection>(shift: &Shift<B>, prepared: Prepared) -> Asked {
+    let Prepared { fresh, unsure } = prepared;
+    let mut asked = Asked::new();
+    let mut to_submit = fresh;
+    if !unsure.is_empty() {
+        let references: Vec<_> = unsure.iter().map(|instruction| instruction.reference).collect();
+        match shift.bank.inquire(&references).await {
+            Ok(sightings) => {
+                for (instruction, sighting) in unsure.into_iter().zip(sightings) {
+                    match sighting {
+                        Sighting::Seen => asked.push((name(&instruction), Receipt::AlreadySeen)),
+                        Sighting::NeverSeen => to_submit.push(instruction),
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the bank could not be asked");
+                asked.extend(unsure.iter().map(|instruction| (name(instruction), Receipt::Unknown)));
+            }
+        }
+    }
+    if !to_submit.is_empty() {
+        let names = to_submit.iter().map(name);
+        match shift.bank.submit(&to_submit).await {
+            Ok(receipts) => asked.extend(names.zip(receipts)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the bank did not answer");
+                asked.extend(names.map(|name| (name, Receipt::Unknown)));
+            }
+        }
+    }
+    asked
+}
+
+fn name(instruction: &Instruction) -> (PaymentId, i64) {
+    (instruction.reference.payment_id, instruction.reference.attempt)
+}
+
+/// Prolongs our claims while the bank takes its time.
+async fn while_renewing<B, T>(shift: &Shift<B>, asking: impl Future<Output = T>) -> anyhow::Result<T> {
+    let mut asking = std::pin::pin!(asking);
+    loop {
+        tokio::select! {
+            answer = &mut asking => return Ok(answer),
+            () = tokio::time::sleep(RENEW_EVERY) => {
+                let now_us = shift.app.clock.process_us();
+                let mut tx = shift.app.db.begin().await?;
+                work::renew(&mut tx, shift.claimant, now_us, now_us + CLAIM_US).await?;
+                tx.commit().await?;
+            }
+        }
+    }
+}
+
+/// Records what the bank said.
+async fn record(app: &App, asked: Asked) -> Result<(), StoreError> {
+    let (mut done, mut unknown, mut commands) = (Vec::new(), Vec::new(), Vec::new());
+    for ((payment_id, attempt), receipt) in asked {
+        match receipt {
+            Receipt::Accepted | Receipt::AlreadySeen => done.push((payment_id, attempt)),
+            Receipt::Unknown => unknown.push((payment_id, attempt)),
+            Receipt::NotNow(reason) => {
+                let command = Command::NotNow { attempt, reason };
+                commands.push(instruct::payment(app, payment_id, command, instruct::system(COMPONENT), None));
+            }
+        }
+    }
+    let mut tx = app.db.begin().await?;
+    work::finish(&mut tx, &done).await?;
+    let inquire_at = app.clock.business().plus_micros(app.scale.apply(INQUIRE_AFTER_US));
+    work::put_off(&mut tx, &unknown, inquire_at).await?;
+    payments::record(&mut tx, &commands).await?;
+    tx.commit().await
+}
+
+/// Lets go of what `claimant` holds.
+pub(super) async fn release(app: &App, claimant: Uuid) -> Result<(), StoreError> {
+    let mut tx = app.db.begin().await?;
+    work::release(&mut tx, claimant).await?;
+    tx.commit().await
+}
+
+async fn put_off(app: &App, work: &[(PaymentId, i64)], pause_us: i64) -> Result<(), StoreError> {
+    let mut tx = app.db.begin().await?;
+    work::put_off(&mut tx, work, app.clock.business().plus_micros(pause_us)).await?;
+    tx.commit().await
+}

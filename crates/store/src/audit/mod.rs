@@ -1,0 +1,76 @@
+//! `directpay verify`: every invariant, checked against what is stored.
+//!
+//! All of it reads one snapshot, page by page, so that it may run beside a server and needs the same memory for ten payments
+//! as for ten million.
+
+mod bank;
+mod histories;
+mod totals;
+
+use crate::db::Db;
+use crate::error::StoreError;
+
+/// How many payments or instructions are looked at together.
+const PAGE: i64 = 500;
+/// How many breaches of one check are described; the others are only counted.
+const DESCRIBED_MAX: usize = 20;
+
+/// One invariant and how it was found.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What must hold.
+    pub name: &'static str,
+    /// How many things were looked at.
+    pub examined: u64,
+    /// How many of them break it.
+    pub breaches: u64,
+    /// The first breaches, a sentence each.
+    pub described: Vec<String>,
+}
+
+impl Check {
+    fn new(name: &'static str) -> Check {
+        Check { name, examined: 0, breaches: 0, described: Vec::new() }
+    }
+
+    /// Notes one thing looked at, and what is wrong with it.
+    fn note(&mut self, breach: Option<String>) {
+        self.examined += 1;
+        self.breach(breach);
+    }
+
+    fn breach(&mut self, breach: Option<String>) {
+        let Some(breach) = breach else { return };
+        self.breaches += 1;
+        if self.described.len() < DESCRIBED_MAX {
+            self.described.push(breach);
+        }
+    }
+}
+
+/// What was checked.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// Every invariant.
+    pub checks: Vec<Check>,
+}
+
+impl Audit {
+    /// Whether nothing is broken.
+    pub fn is_clean(&self) -> bool {
+        self.checks.iter().all(|check| check.breaches == 0)
+    }
+}
+
+/// Checks everything. `progress` is told how many of how many payments and instructions have been looked at.
+pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result<Audit, StoreError> {
+    let mut tx = db.begin_read().await?;
+    let (payments,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM payments", ()).await?;
+    let (instructions,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM bank_instructions", ()).await?;
+    let payments = u64::try_from(payments).unwrap_or(0);
+    let total = payments + u64::try_from(instructions).unwrap_or(0);
+    let mut checks = histories::check(&mut tx, |done| progress(done, total)).await?;
+    checks.extend(totals::check(&mut tx).await?);
+    checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
+    Ok(Audit { checks })
+}

@@ -1,0 +1,16 @@
+//! What the store promises, on both engines: every public function is called on SQLite and on PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "the helpers of tests stand outside of tests")]
+
+mod access;
+mod audit;
+mod bank;
+mod constraints;
+mod harness;
+mod initiate;
+mod leases;
+mod lists;
+mod people;
+mod record;
+mod transactions;
+mod work;
+mod world;
