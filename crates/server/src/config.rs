@@ -11,7 +11,13 @@ use directpay_domain::rail::DelayScale;
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// sqlite://<file> or postgres://<user>:<password>@<host>/<database>
-    #[arg(long, env = "DIRECTPAY_DATABASE_URL", default_value = "sqlite://directpay.db", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "DIRECTPAY_DATABASE_URL",
+        default_value = "sqlite://directpay.db",
+        hide_env_values = true,
+        global = true
+    )]
     pub database_url: DatabaseUrl,
 
     /// A file that holds the database URL, for secrets that are handed over as files; wins over the URL itself
@@ -167,9 +173,7 @@ impl DatabaseArgs {
         };
         let secrets = match (&url, &self.secrets_file) {
             (DatabaseUrl::Sqlite(_), Some(file)) => SecretsPlace::MadeIfMissing(file.clone()),
-            (DatabaseUrl::Sqlite(database), None) => {
-                SecretsPlace::MadeIfMissing(database.with_extension("secrets"))
-            }
+            (DatabaseUrl::Sqlite(database), None) => SecretsPlace::MadeIfMissing(database.with_extension("secrets")),
             (DatabaseUrl::Postgres(_), Some(file)) => SecretsPlace::MustExist(file.clone()),
             (DatabaseUrl::Postgres(_), None) => SecretsPlace::Unnamed,
         };

@@ -63,8 +63,7 @@ impl Intake {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         let count = if db.is_shared() { SHARED_WRITERS } else { 1 };
-        let writers =
-            (0..count).map(|_| tokio::spawn(write(db.clone(), Arc::clone(&waiting), bell.clone()))).collect();
+        let writers = (0..count).map(|_| tokio::spawn(write(db.clone(), Arc::clone(&waiting), bell.clone()))).collect();
         (Intake { queue }, Writers(writers))
     }
 
@@ -102,7 +101,10 @@ async fn initiate_all(db: &Db, fresh: &[Fresh]) -> Vec<Result<Outcome, IntakeErr
             vec![Err(IntakeError::Failed)]
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a batch failed; its payments are tried one by one");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a batch failed; its payments are tried one by one"
+            );
             let mut outcomes = Vec::with_capacity(fresh.len());
             for one in fresh {
                 let outcome = initiate(db, std::slice::from_ref(one)).await;

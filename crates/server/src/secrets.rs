@@ -48,9 +48,8 @@ struct NamedKey {
 impl SecretsFile {
     /// Fresh secrets.
     pub fn generate() -> anyhow::Result<SecretsFile> {
-        let name = |prefix: &str| -> anyhow::Result<String> {
-            Ok(format!("{prefix}-{}", hex(&clock::random_bytes::<4>()?)))
-        };
+        let name =
+            |prefix: &str| -> anyhow::Result<String> { Ok(format!("{prefix}-{}", hex(&clock::random_bytes::<4>()?))) };
         let signing = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
         Ok(SecretsFile {
             encryption_keys: vec![NamedKey { id: name("enc")?, key: BASE64.encode(clock::random_bytes::<32>()?) }],

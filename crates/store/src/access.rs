@@ -47,7 +47,8 @@ pub async fn insert_token(
         (token_hash, family, now_us, expires_us),
     )
     .await?;
-    tx.execute("UPDATE refresh_families SET expires_at = $2 WHERE id = $1 AND expires_at < $2", (family, expires_us)).await?;
+    tx.execute("UPDATE refresh_families SET expires_at = $2 WHERE id = $1 AND expires_at < $2", (family, expires_us))
+        .await?;
     Ok(())
 }
 
@@ -174,12 +175,7 @@ pub async fn clear_failures(tx: &mut Tx, subject: &str) -> Result<(), StoreError
 /// Removes expired families with their tokens, and failures older than `failures_before_us`; at most `limit` of each.
 ///
 /// Says how many rows went.
-pub async fn remove_expired(
-    tx: &mut Tx,
-    now_us: i64,
-    failures_before_us: i64,
-    limit: i64,
-) -> Result<u64, StoreError> {
+pub async fn remove_expired(tx: &mut Tx, now_us: i64, failures_before_us: i64, limit: i64) -> Result<u64, StoreError> {
     let families = tx
         .execute(
             "DELETE FROM refresh_families

@@ -180,8 +180,7 @@ pub async fn seen(db: &Db, references: &[Reference]) -> Result<Vec<Reference>, S
         rows(reference text),
         "JOIN bank_instructions i ON i.reference = r.reference"
     );
-    let rows: Vec<_> =
-        references.iter().map(|reference| ReferenceRow { reference: reference.to_string() }).collect();
+    let rows: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.to_string() }).collect();
     let mut tx = db.begin_read().await?;
     let found: Vec<(String,)> = tx.fetch_all(SEEN, (Json(rows),)).await?;
     found.iter().map(|(reference,)| parse_reference(reference)).collect()
@@ -237,10 +236,7 @@ pub async fn told_since(db: &Db, position: i64, limit: i64) -> Result<Vec<Told>,
 pub async fn next_at(db: &Db) -> Result<Option<Instant>, StoreError> {
     let mut tx = db.begin_read().await?;
     let next: Option<(i64,)> = tx
-        .fetch_optional(
-            "SELECT next_at FROM bank_instructions WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1",
-            (),
-        )
+        .fetch_optional("SELECT next_at FROM bank_instructions WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1", ())
         .await?;
     next.map(|(micros,)| Instant::from_micros(micros).map_err(StoreError::damaged("time"))).transpose()
 }

@@ -47,9 +47,8 @@ pub fn breaks(error: &sqlx::Error, name: &str) -> bool {
     let columns = UNIQUE_COLUMNS.iter().find(|(constraint, _)| *constraint == name).map(|(_, columns)| *columns);
     database.constraint() == Some(name)
         || database.message() == name
-        || columns.is_some_and(|columns| {
-            database.is_unique_violation() && database.message().trim_end().ends_with(columns)
-        })
+        || columns
+            .is_some_and(|columns| database.is_unique_violation() && database.message().trim_end().ends_with(columns))
 }
 
 /// How SQLite names the unique constraints and indexes that callers react to.

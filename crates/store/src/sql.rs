@@ -58,9 +58,15 @@ macro_rules! part {
 }
 
 macro_rules! column {
-    ($name:ident uuid) => { concat!("unhex(value->>'", stringify!($name), "', '-') AS ", stringify!($name)) };
-    ($name:ident jsonb) => { concat!("value->'", stringify!($name), "' AS ", stringify!($name)) };
-    ($name:ident $type:ident) => { concat!("value->>'", stringify!($name), "' AS ", stringify!($name)) };
+    ($name:ident uuid) => {
+        concat!("unhex(value->>'", stringify!($name), "', '-') AS ", stringify!($name))
+    };
+    ($name:ident jsonb) => {
+        concat!("value->'", stringify!($name), "' AS ", stringify!($name))
+    };
+    ($name:ident $type:ident) => {
+        concat!("value->>'", stringify!($name), "' AS ", stringify!($name))
+    };
 }
 
 // One name cannot be both a macro and an import.

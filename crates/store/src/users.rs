@@ -87,9 +87,7 @@ pub async fn insert(tx: &mut Tx, new: NewUser<'_>) -> Result<(), StoreError> {
 
 /// What a sign-in under this address is checked against.
 pub async fn credentials(tx: &mut Tx, email_key: &str) -> Result<Option<Credentials>, StoreError> {
-    let found = tx
-        .fetch_optional("SELECT id, password_hash FROM users WHERE email_key = $1", (email_key,))
-        .await?;
+    let found = tx.fetch_optional("SELECT id, password_hash FROM users WHERE email_key = $1", (email_key,)).await?;
     Ok(found)
 }
 

@@ -183,10 +183,7 @@ pub async fn put_off(tx: &mut Tx, work: &[(PaymentId, i64)], due_at: Instant) ->
 /// When the next work is due that nobody holds, if there is any.
 pub async fn next_due(tx: &mut Tx, now_us: i64) -> Result<Option<i64>, StoreError> {
     let next: Option<(i64,)> = tx
-        .fetch_optional(
-            "SELECT due_at FROM due_work WHERE claimed_until <= $1 ORDER BY due_at LIMIT 1",
-            (now_us,),
-        )
+        .fetch_optional("SELECT due_at FROM due_work WHERE claimed_until <= $1 ORDER BY due_at LIMIT 1", (now_us,))
         .await?;
     Ok(next.map(|(due_at,)| due_at))
 }

@@ -129,7 +129,9 @@ mod tests {
         ] {
             assert_eq!(judge(common, &about).unwrap_err().code, "too_common", "{common}");
         }
-        for good in ["correct horse battery staple", "a-long-enough-password", "Rent-is-due-monthly-1", "miete am ersten märz"] {
+        for good in
+            ["correct horse battery staple", "a-long-enough-password", "Rent-is-due-monthly-1", "miete am ersten märz"]
+        {
             assert_eq!(judge(good, &about), Ok(()), "{good}");
         }
     }

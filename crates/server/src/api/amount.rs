@@ -7,8 +7,8 @@ use directpay_domain::money::{Amount, Currency};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A decimal string or a JSON number, kept as the caller wrote it until its currency is known.
@@ -49,7 +49,6 @@ impl PartialSchema for AmountInput {
             .examples(["1500.00"]);
         let number = ObjectBuilder::new()
             .schema_type(Type::Number)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)))
             .description(Some("Only if it is exact: no exponent, no more decimals than the currency has"))
             .examples([serde_json::json!(1500)]);
         OneOfBuilder::new()

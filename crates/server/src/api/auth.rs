@@ -54,8 +54,7 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::unauthorized());
         }
-        let identity =
-            app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        let identity = app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
         Ok(Caller { user_id: identity.user_id, role: identity.role })
     }
 }

@@ -98,7 +98,10 @@ impl FieldErrors {
 
     /// The refusal with everything noted.
     pub fn into_error(self) -> ApiError {
-        ApiError { errors: self.0, ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "some fields are invalid") }
+        ApiError {
+            errors: self.0,
+            ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "some fields are invalid")
+        }
     }
 
     /// Whether nothing was noted.
@@ -267,7 +270,9 @@ impl From<VaultError> for ApiError {
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> ApiError {
         match error {
-            IntakeError::Full => ApiError::unavailable("too many payments are waiting; send it again with the same key"),
+            IntakeError::Full => {
+                ApiError::unavailable("too many payments are waiting; send it again with the same key")
+            }
             IntakeError::Failed => {
                 ApiError::unavailable("the payment could not be stored; send it again with the same key")
             }

@@ -150,9 +150,11 @@ impl ListQuery {
         };
         let before = match &self.cursor {
             None => Uuid::max(),
-            Some(text) => BASE64URL.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok()).ok_or_else(
-                || ApiError::bad_query("cursor", Invalid::new("malformed", "is not the next_cursor of a page")),
-            )?,
+            Some(text) => {
+                BASE64URL.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok()).ok_or_else(|| {
+                    ApiError::bad_query("cursor", Invalid::new("malformed", "is not the next_cursor of a page"))
+                })?
+            }
         };
         Ok(Wanted { before, limit })
     }

@@ -157,11 +157,7 @@ pub async fn read_me(State(app): State<App>, caller: Caller) -> Result<Json<User
     params(("user_id" = Uuid, Path)),
     responses((status = 200, body = UserView), OfOne, SignedIn, Always),
 )]
-pub async fn read_user(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<UserId>,
-) -> Result<Json<UserView>, ApiError> {
+pub async fn read_user(State(app): State<App>, caller: Caller, Id(id): Id<UserId>) -> Result<Json<UserView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
     let may_read =
         caller.user_id == id || caller.is_admin() || users::share_a_lease(&mut tx, caller.user_id, id).await?;
@@ -208,12 +204,7 @@ pub async fn list_users(
     Ok(Json(wanted.list(found, |user| user.id.0, UserView::from)))
 }
 
-async fn find_by_email(
-    tx: &mut Tx,
-    caller: Caller,
-    role: Role,
-    email: &str,
-) -> Result<Vec<User>, ApiError> {
+async fn find_by_email(tx: &mut Tx, caller: Caller, role: Role, email: &str) -> Result<Vec<User>, ApiError> {
     let email = Email::parse(email).map_err(|invalid| ApiError::bad_query("email", invalid))?;
     let Some(found) = users::find_by_email(tx, role, &email.key()).await? else { return Ok(Vec::new()) };
     let may_see = match caller.role {

@@ -82,7 +82,10 @@ impl Workers {
             }
         }
         if let Err(error) = submit::release(&self.app, self.claimant).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "claims were not released; they expire by themselves");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "claims were not released; they expire by themselves"
+            );
         }
     }
 }

@@ -27,7 +27,10 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
         return Ok(Round::Idle);
     }
     if let Err(error) = record(app, connection, position, &notices).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a batch of notices failed; they are recorded one by one");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a batch of notices failed; they are recorded one by one"
+        );
         one_by_one(app, connection, position, &notices).await?;
     }
     // A retry that is due at once is work for the submit worker.

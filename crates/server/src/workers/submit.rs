@@ -148,7 +148,12 @@ impl Loaded {
             .iter()
             .filter_map(|id| self.accounts.get(id))
             .any(|account| !account.is_usable)
-            .then(|| Reason::new("ACCOUNT_UNUSABLE", "An account was deactivated or closed before the payment was handed over"))
+            .then(|| {
+                Reason::new(
+                    "ACCOUNT_UNUSABLE",
+                    "An account was deactivated or closed before the payment was handed over",
+                )
+            })
     }
 
     /// The instruction for the present attempt.

@@ -168,8 +168,7 @@ async fn completed_without_settlement(tx: &mut Tx, check: &mut Check) -> Result<
             .iter()
             .map(|row| Reference { payment_id: PaymentId(row.id), attempt: row.attempt }.to_string())
             .collect();
-        let asked: Vec<_> =
-            references.iter().map(|reference| ReferenceRow { reference: reference.clone() }).collect();
+        let asked: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.clone() }).collect();
         let settled: Vec<(String,)> = tx.fetch_all(SETTLED, (Json(asked),)).await?;
         let settled: std::collections::HashSet<_> = settled.into_iter().map(|(reference,)| reference).collect();
         for reference in references {

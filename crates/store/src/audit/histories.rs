@@ -80,13 +80,8 @@ pub(super) async fn check(tx: &mut Tx, mut progress: impl FnMut(u64)) -> Result<
 }
 
 async fn page(tx: &mut Tx, after: Uuid) -> Result<Vec<Payment>, StoreError> {
-    const PAYMENTS: Sql = sql!(
-        "SELECT",
-        payment_columns,
-        "FROM payments p",
-        payment_accounts,
-        "WHERE $1 < p.id ORDER BY p.id LIMIT $2"
-    );
+    const PAYMENTS: Sql =
+        sql!("SELECT", payment_columns, "FROM payments p", payment_accounts, "WHERE $1 < p.id ORDER BY p.id LIMIT $2");
     let stored: Vec<Stored> = tx.fetch_all(PAYMENTS, (after, PAGE)).await?;
     stored.into_iter().map(Stored::into_payment).collect()
 }
@@ -150,7 +145,9 @@ fn wrong_row(id: PaymentId, row: &EventRow, event: &Event, expected: i64) -> Opt
         && event.payment_id == id
         && event.change.event_type().name() == row.event_type
         && event.occurred_at.micros() == row.occurred_at;
-    (!agrees).then(|| format!("payment {id}: event {} stands where {expected} should, or differs from its body", row.sequence))
+    (!agrees).then(|| {
+        format!("payment {id}: event {} stands where {expected} should, or differs from its body", row.sequence)
+    })
 }
 
 fn wrong_fold(payment: &Payment, events: &[Event]) -> Option<String> {

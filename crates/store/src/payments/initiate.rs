@@ -114,7 +114,13 @@ async fn judge(
             continue;
         }
         let lease = leases.get(&fresh.initiation.lease_id);
-        match fresh.initiation.decide(fresh.payment_id, lease, &accounts.of(fresh, lease), fresh.at, fresh.event.clone()) {
+        match fresh.initiation.decide(
+            fresh.payment_id,
+            lease,
+            &accounts.of(fresh, lease),
+            fresh.at,
+            fresh.event.clone(),
+        ) {
             Ok(first) => {
                 taken.insert(key(fresh), judged.len());
                 judged.push(first);
@@ -153,8 +159,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
     let rows: Vec<_> = judged.iter().map(|(payment, _)| PaymentRow::from(payment)).collect();
     let inserted: Vec<(Uuid,)> = tx.fetch_all(INSERT, (Json(&rows),)).await?;
     let inserted: HashSet<Uuid> = inserted.into_iter().map(|(id,)| id).collect();
-    let (ours, lost): (Vec<_>, Vec<_>) =
-        judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
+    let (ours, lost): (Vec<_>, Vec<_>) = judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
     let firsts: Vec<Event> = ours.iter().map(|(_, event)| event.clone()).collect();
     let due: Vec<_> = ours
         .iter()

@@ -53,11 +53,7 @@ pub async fn find_for_party(tx: &mut Tx, caller: UserId, id: PaymentId) -> Resul
 }
 
 /// The payment that `initiator` made under `key`.
-pub async fn find_by_key(
-    tx: &mut Tx,
-    initiator: UserId,
-    key: &IdempotencyKey,
-) -> Result<Option<Payment>, StoreError> {
+pub async fn find_by_key(tx: &mut Tx, initiator: UserId, key: &IdempotencyKey) -> Result<Option<Payment>, StoreError> {
     const FIND: Sql = sql!(
         "SELECT",
         payment_columns,

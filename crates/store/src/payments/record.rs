@@ -115,8 +115,9 @@ impl Written {
 /// Loads the payments of a batch and holds their rows.
 async fn hold(tx: &mut Tx, batch: &[Instructed]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
     const HOLD: Sql = Sql {
-        sqlite: sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
-            .sqlite,
+        sqlite:
+            sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
+                .sqlite,
         postgres: sql!(
             "SELECT",
             payment_columns,

@@ -103,8 +103,7 @@ impl Stored {
         let row = self.row;
         let instant = |micros| Instant::from_micros(micros).map_err(StoreError::damaged("time"));
         let moment = |micros: Option<i64>| micros.map(instant).transpose();
-        let snapshot =
-            |id, last4, bank_name| AccountSnapshot { account_id: BankAccountId(id), last4, bank_name };
+        let snapshot = |id, last4, bank_name| AccountSnapshot { account_id: BankAccountId(id), last4, bank_name };
         let currency = Currency::parse(&row.currency).map_err(StoreError::damaged("currency"))?;
         let failure = row.failure_code.zip(row.failure_text).map(|(code, text)| Reason { code, text });
         Ok(Payment {

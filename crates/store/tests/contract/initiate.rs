@@ -57,8 +57,8 @@ fn one_batch_may_hold_all_kinds_of_requests_and_none_spoils_another() {
     on_both_engines(async |world| {
         let (house, other) = (world.house().await, world.house().await);
         let old = world.pays(rent(&house, "old")).await;
-        let too_much = Initiation { amount: usd(i64::MAX), ..rent(&house, "too much") };
-        let not_mine = Initiation { lease_id: other.lease, ..rent(&house, "not mine") };
+        let too_much = Initiation { amount: usd(i64::MAX), ..rent(&house, "too-much") };
+        let not_mine = Initiation { lease_id: other.lease, ..rent(&house, "not-mine") };
         let reuse = Initiation { amount: usd(1), ..rent(&house, "old") };
 
         let outcomes = world

@@ -12,6 +12,7 @@ use directpay_domain::payment::{Actor, Circumstances, Command, Event, NewEvent, 
 use directpay_domain::rail::{DelayScale, Rail};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
+use directpay_store::bank_book::{self, Instruction, Plan, State, Told};
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
 use directpay_store::leases::Lease;
 use directpay_store::payments::{Fresh, Initiated, Instructed, Outcome, Recorded};
@@ -279,6 +280,30 @@ impl World {
         now(self.tries(vec![(id, command)]).await.remove(0))
     }
 
+    /// Hands a payment over: the intent is recorded, the bank takes the instruction and will do as planned.
+    pub(crate) async fn hands_over(&self, id: PaymentId, plan: Plan) -> Payment {
+        let payment = self.does(id, Command::Submit).await;
+        let taken = bank_book::accept(&self.db, &[instruction(&payment, plan)]).await.unwrap();
+        assert_eq!(taken, [payment.reference()]);
+        payment
+    }
+
+    /// The bank does what is due and we record what it tells, with the place up to which we know.
+    pub(crate) async fn the_bank_works(&self) {
+        bank_book::advance(&self.db, self.now(), 1_000).await.unwrap();
+        let from = self.keep(async |tx| bank_book::cursor(tx, bank_book::CONNECTION).await).await;
+        let told = bank_book::told_since(&self.db, from, 1_000).await.unwrap();
+        let Some(last) = told.last() else { return };
+        let batch: Vec<_> =
+            told.iter().map(|told| self.instructed(told.reference.payment_id, command(told))).collect();
+        self.keep(async |tx| {
+            payments::record(tx, &batch).await?;
+            assert!(bank_book::move_cursor(tx, bank_book::CONNECTION, from, last.position).await?);
+            Ok::<_, StoreError>(())
+        })
+        .await;
+    }
+
     pub(crate) async fn find(&self, id: PaymentId) -> Payment {
         self.keep(async |tx| payments::find(tx, id).await).await.unwrap()
     }
@@ -292,6 +317,28 @@ impl World {
         let payment = self.find(id).await;
         assert_eq!(payment.status, status);
         assert_eq!(Payment::fold(&self.history(id).await), Ok(payment));
+    }
+}
+
+pub(crate) fn instruction(payment: &Payment, plan: Plan) -> Instruction {
+    Instruction {
+        reference: payment.reference(),
+        rail: payment.terms.rail,
+        amount: payment.terms.amount,
+        payer: format!("token of {}", payment.terms.payer.last4),
+        payee: format!("token of {}", payment.terms.payee.last4),
+        accepted_at: payment.processing_at.unwrap_or(payment.terms.initiated_at),
+        plan,
+    }
+}
+
+fn command(told: &Told) -> Command {
+    let attempt = told.reference.attempt;
+    match (told.state, told.reason.clone()) {
+        (State::Settled, None) => Command::Settle { attempt },
+        (State::Refused, Some(reason)) => Command::Refuse { attempt, reason },
+        (State::Returned, Some(reason)) => Command::Return { attempt, reason },
+        (State::Accepted | State::Settled | State::Refused | State::Returned, _) => panic!("{told:?}"),
     }
 }
 

@@ -57,7 +57,8 @@ async fn link(who: &Visitor, bank: &str, kind: &str, routing: &str, number: &str
 }
 
 async fn sign_lease(alice: &Visitor, bob: &Visitor) -> anyhow::Result<Value> {
-    let address = json!({"address": "12 Maple Street", "unit": "2B", "city": "Portland", "state": "OR", "zip_code": "97205"});
+    let address =
+        json!({"address": "12 Maple Street", "unit": "2B", "city": "Portland", "state": "OR", "zip_code": "97205"});
     let property = alice.post("/api/v1/properties/", address).await?;
     let terms = json!({
         "property_id": text(&property, "id")?, "renter_id": bob.id, "rent_amount": "1500.00", "payment_due_day": 1,

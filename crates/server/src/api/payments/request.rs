@@ -1,0 +1,79 @@
+//! What a caller asks for, and its parsing.
+
+use directpay_domain::id::{BankAccountId, LeaseId};
+use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::invalid::Invalid;
+use directpay_domain::metadata::Metadata;
+use directpay_domain::money::Currency;
+use directpay_domain::payment::initiate::Initiation;
+use directpay_domain::rail::Rail;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::amount::AmountInput;
+use crate::api::auth::Caller;
+use crate::api::error::{ApiError, FieldErrors};
+use crate::api::json_object::JsonObject;
+
+/// A new payment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InitiatePayment {
+    /// The lease on which is paid.
+    lease_id: String,
+    /// How much, in the currency's own number of decimals.
+    amount: AmountInput,
+    /// INSTANT, SAME_DAY_ACH, STANDARD_ACH or WIRE; STANDARD_ACH if omitted.
+    #[schema(example = "INSTANT")]
+    #[serde(alias = "payment_rail_type")]
+    rail: Option<String>,
+    /// From which of the caller's accounts; the primary one if omitted.
+    payer_account_id: Option<String>,
+    /// To which account of the other party; the lease's receiving account or the primary one if omitted.
+    payee_account_id: Option<String>,
+    /// The lease's if omitted.
+    #[schema(example = "USD")]
+    currency: Option<String>,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "rent-2026-03", min_length = 1, max_length = 255)]
+    pub(super) idempotency_key: Option<String>,
+    /// The caller's notes: at most 50 keys and 4 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<JsonObject>,
+}
+
+impl InitiatePayment {
+    /// The request with `key`, as the domain knows it, or everything that is wrong with it.
+    pub(super) fn parse(self, caller: Caller, key: IdempotencyKey) -> Result<Initiation, ApiError> {
+        let mut errors = FieldErrors::default();
+        let not_found = |_| Invalid::new("not_found", "is nothing that this payment can use");
+        let currency = errors.take_optional("currency", self.currency.as_deref(), Currency::parse);
+        let stated = currency.flatten().unwrap_or(Currency::USD);
+        let lease_id = errors.take("lease_id", self.lease_id.parse::<LeaseId>().map_err(not_found));
+        let amount = errors.take("amount", self.amount.parse(stated));
+        let rail = errors.take_optional("rail", self.rail.as_deref(), Rail::parse);
+        let mut account = |field, text: Option<String>| {
+            errors.take_optional(field, text, |text: String| text.parse::<BankAccountId>().map_err(not_found))
+        };
+        let payer_account_id = account("payer_account_id", self.payer_account_id);
+        let payee_account_id = account("payee_account_id", self.payee_account_id);
+        let metadata = errors.take_optional("metadata", self.metadata, |object: JsonObject| Metadata::parse(object.0));
+        let (Some(lease_id), Some(amount), Some(rail)) = (lease_id, amount, rail) else {
+            return Err(errors.into_error());
+        };
+        match (currency, payer_account_id, payee_account_id, metadata) {
+            (Some(currency), Some(payer_account_id), Some(payee_account_id), Some(metadata)) => Ok(Initiation {
+                initiated_by: caller.user_id,
+                idempotency_key: key,
+                lease_id,
+                amount,
+                rail: rail.unwrap_or(Rail::DEFAULT),
+                payer_account_id,
+                payee_account_id,
+                currency,
+                metadata,
+            }),
+            _ => Err(errors.into_error()),
+        }
+    }
+}

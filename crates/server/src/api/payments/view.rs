@@ -1,0 +1,116 @@
+//! A payment as it is shown.
+
+use directpay_domain::payment::{Payment, Reason};
+use directpay_domain::time::Instant;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A payment as it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaymentView {
+    /// Which payment.
+    id: Uuid,
+    /// The lease on which is paid.
+    lease_id: Uuid,
+    /// RENT from a renter, REFUND from the landlord.
+    #[schema(example = "RENT")]
+    kind: &'static str,
+    /// Where the money comes from.
+    payer_account_id: Uuid,
+    /// Where it goes.
+    payee_account_id: Uuid,
+    /// With all decimals of the currency.
+    #[schema(example = "1500.00")]
+    amount: String,
+    /// ISO 4217.
+    #[schema(example = "USD")]
+    currency: &'static str,
+    /// How it moves.
+    #[schema(example = "INSTANT")]
+    rail: &'static str,
+    /// PENDING, PROCESSING, COMPLETED, FAILED, RETURNED or CANCELLED.
+    #[schema(example = "PENDING")]
+    status: &'static str,
+    /// Why, while FAILED or RETURNED.
+    #[schema(example = "R01")]
+    failure_code: Option<String>,
+    /// Why, for people.
+    failure_reason: Option<String>,
+    /// Attempts after the first.
+    retry_count: i64,
+    /// The initiator's name for the request.
+    idempotency_key: String,
+    /// The initiator's notes.
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// Who asked for it.
+    initiated_by: Uuid,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    initiated_at: Instant,
+    /// When it was last handed to the bank.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    processing_at: Option<Instant>,
+    /// When the bank last settled it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    completed_at: Option<Instant>,
+    /// When it last failed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    failed_at: Option<Instant>,
+    /// When it was last returned.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    returned_at: Option<Instant>,
+    /// When it was withdrawn.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    cancelled_at: Option<Instant>,
+    /// When the money arrives or arrived, as far as is known.
+    #[schema(value_type = String, format = DateTime)]
+    estimated_settlement_at: Instant,
+    /// Until when the payer's bank may take it back; null where it cannot.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    returnable_until: Option<Instant>,
+    /// The number of its events.
+    #[schema(example = 1)]
+    version: i64,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Instant,
+}
+
+impl From<Payment> for PaymentView {
+    fn from(payment: Payment) -> PaymentView {
+        let retry_count = payment.retry_count();
+        let returnable_until = payment.returnable_until();
+        let terms = payment.terms;
+        let (failure_code, failure_reason) = payment.failure.map(|Reason { code, text }| (code, text)).unzip();
+        PaymentView {
+            id: terms.id.0,
+            lease_id: terms.lease_id.0,
+            kind: terms.kind.name(),
+            payer_account_id: terms.payer.account_id.0,
+            payee_account_id: terms.payee.account_id.0,
+            amount: terms.amount.to_string(),
+            currency: terms.amount.currency().code(),
+            rail: terms.rail.name(),
+            status: payment.status.name(),
+            failure_code,
+            failure_reason,
+            retry_count,
+            idempotency_key: terms.idempotency_key.as_str().to_owned(),
+            metadata: terms.metadata.as_object().clone(),
+            initiated_by: terms.initiated_by.0,
+            initiated_at: terms.initiated_at,
+            processing_at: payment.processing_at,
+            completed_at: payment.completed_at,
+            failed_at: payment.failed_at,
+            returned_at: payment.returned_at,
+            cancelled_at: payment.cancelled_at,
+            estimated_settlement_at: payment.estimated_settlement_at,
+            returnable_until,
+            version: payment.version,
+            created_at: terms.initiated_at,
+        }
+    }
+}

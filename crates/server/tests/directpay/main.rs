@@ -1,0 +1,5 @@
+//! DirectPay from outside: over HTTP in one process, and as real processes that are stopped, killed and run side by side.
+#![cfg(test)]
+
+mod harness;
+mod processes;

@@ -1,0 +1,1 @@
+//! DirectPay as real processes.
