@@ -6,7 +6,7 @@ use std::future::Future;
 use std::mem;
 
 use sqlx::encode::Encode;
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgListener, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, FromRow, Transaction, Type, query_as_with, query_with};
 
@@ -82,6 +82,39 @@ impl Db {
     }
 }
 
+/// The channel on which PostgreSQL carries [`Tx::announce_work`].
+const WORK_CHANNEL: &str = "directpay_work";
+
+/// Hears of work that other processes announce.
+pub struct WorkListener(Option<PgListener>);
+
+impl Db {
+    /// Begins to listen for work that other processes announce.
+    pub async fn listen_for_work(&self) -> Result<WorkListener, StoreError> {
+        match self {
+            Db::Sqlite { .. } => Ok(WorkListener(None)),
+            Db::Postgres(pool) => {
+                let mut listener = PgListener::connect_with(pool).await?;
+                listener.listen(WORK_CHANNEL).await?;
+                Ok(WorkListener(Some(listener)))
+            }
+        }
+    }
+}
+
+impl WorkListener {
+    /// Waits for the next announcement; for ever where there are no other processes.
+    pub async fn heard(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            None => std::future::pending().await,
+            Some(listener) => {
+                listener.recv().await?;
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Finishes `begin` even when its caller is dropped; what nobody takes is rolled back.
 ///
 /// In sqlx 0.9.0 a `begin` that is dropped half-way on PostgreSQL puts a connection with an open transaction back into the
@@ -134,6 +167,19 @@ impl Tx {
     /// The first row of a statement, if there is one.
     pub async fn fetch_optional<R: Row>(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<Option<R>> {
         on_engine!(self, sql, binds, |connection| query_as_with(sql, binds).fetch_optional(connection).await)
+    }
+
+    /// Tells the workers of other processes that there is work, when this transaction is committed.
+    ///
+    /// Processes that share a SQLite file do not exist; theirs are woken by the caller.
+    pub(crate) async fn announce_work(&mut self) -> sqlx::Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(_) => {
+                self.execute("SELECT pg_notify($1, '')", (WORK_CHANNEL,)).await?;
+                Ok(())
+            }
+        }
     }
 
     /// Keeps what was written; refuses if any statement failed, because then not all of it is there.

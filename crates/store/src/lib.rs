@@ -24,6 +24,6 @@ pub mod work;
 
 pub use audit::{Audit, Check, audit};
 pub use connect::{ConnectError, PoolSize};
-pub use db::{Bind, Binds, Db, Row, Tx};
+pub use db::{Bind, Binds, Db, Row, Tx, WorkListener};
 pub use error::{Page, StoreError, breaks};
 pub use migrate::Schema;

@@ -146,18 +146,29 @@ pub async fn claim(
 }
 
 /// Prolongs the claims that `by` holds.
+///
+/// Rows that another transaction is writing are left out, here and in [`release`] and [`put_off`]: who tends the queue never
+/// waits for who records facts, or the two could wait for each other in a circle. A claim outlives more than one renewal.
 pub async fn renew(tx: &mut Tx, by: Uuid, now_us: i64, until_us: i64) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE due_work SET claimed_until = $3 WHERE claimed_by = $1 AND $2 < claimed_until",
-        (by, now_us, until_us),
-    )
-    .await?;
+    const RENEW: Sql = sql!(
+        "UPDATE due_work SET claimed_until = $3 WHERE payment_id IN (
+             SELECT payment_id FROM due_work WHERE claimed_by = $1 AND $2 < claimed_until",
+        skip_locked,
+        ")"
+    );
+    tx.execute(RENEW, (by, now_us, until_us)).await?;
     Ok(())
 }
 
 /// Lets go of the claims that `by` holds, so that others need not wait for them to expire.
 pub async fn release(tx: &mut Tx, by: Uuid) -> Result<(), StoreError> {
-    tx.execute("UPDATE due_work SET claimed_until = 0 WHERE claimed_by = $1", (by,)).await?;
+    const RELEASE: Sql = sql!(
+        "UPDATE due_work SET claimed_until = 0 WHERE payment_id IN (
+             SELECT payment_id FROM due_work WHERE claimed_by = $1",
+        skip_locked,
+        ")"
+    );
+    tx.execute(RELEASE, (by,)).await?;
     Ok(())
 }
 
@@ -170,9 +181,12 @@ pub async fn release_all(tx: &mut Tx) -> Result<(), StoreError> {
 /// Puts claimed work off until `due_at`, and lets go of it.
 pub async fn put_off(tx: &mut Tx, work: &[(PaymentId, i64)], due_at: Instant) -> Result<(), StoreError> {
     const PUT_OFF: Sql = sql!(
-        "UPDATE due_work SET due_at = $2, claimed_until = 0 FROM",
+        "UPDATE due_work SET due_at = $2, claimed_until = 0 WHERE payment_id IN (
+             SELECT payment_id FROM due_work WHERE (payment_id, attempt) IN (SELECT r.payment_id, r.attempt FROM",
         rows(payment_id uuid, attempt bigint),
-        "WHERE due_work.payment_id = r.payment_id AND due_work.attempt = r.attempt"
+        ")",
+        skip_locked,
+        ")"
     );
     if !work.is_empty() {
         tx.execute(PUT_OFF, (Json(keys(work)), due_at.micros())).await?;

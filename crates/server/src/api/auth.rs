@@ -11,8 +11,9 @@ use directpay_domain::user::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{Always, ApiError, OAuthProblem, Problem, TokenError};
+use super::error::{ApiError, TokenError};
 use super::extract::body;
+use super::problem::{Always, OAuthProblem, Problem};
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
 

@@ -7,65 +7,13 @@ use directpay_domain::id::PaymentId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::payment::Rejection;
 use directpay_store::StoreError;
-use utoipa::{IntoResponses, ToSchema};
 
+use super::problem::{FieldProblem, OAuthProblem, PROBLEM_JSON, PaymentIdText, Problem};
 use super::request_id;
 use crate::access::passwords::PasswordError;
 use crate::access::sign_in::SignInError;
 use crate::intake::IntakeError;
 use crate::secrets::VaultError;
-
-/// A problem document (RFC 9457).
-#[derive(Debug, serde::Serialize, ToSchema)]
-pub struct Problem {
-    /// Names the kind of problem.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:directpay:problem:invalid")]
-    pub kind: String,
-    /// The kind of problem in a few words.
-    #[schema(example = "Unprocessable Content")]
-    pub title: String,
-    /// The status code.
-    #[schema(example = 422)]
-    pub status: u16,
-    /// What is wrong, in a sentence.
-    #[schema(example = "some fields are invalid")]
-    pub detail: String,
-    /// Stable, for programs.
-    #[schema(example = "invalid")]
-    pub code: String,
-    /// The request's id, also in `X-Request-Id` and in the logs.
-    pub request_id: String,
-    /// Every broken rule.
-    pub errors: Vec<FieldProblem>,
-    /// Where the resource stands, if that forbids the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub current_status: Option<String>,
-    /// The payment that a reused idempotency key belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub payment_id: Option<PaymentIdText>,
-}
-
-/// The id of a payment.
-#[derive(Debug, Clone, Copy, serde::Serialize, ToSchema)]
-#[serde(transparent)]
-pub struct PaymentIdText(pub uuid::Uuid);
-
-/// A broken rule and the field that breaks it.
-#[derive(Debug, Clone, serde::Serialize, ToSchema)]
-pub struct FieldProblem {
-    /// The field's name in the request.
-    #[schema(example = "amount")]
-    pub field: String,
-    /// Stable, for programs.
-    #[schema(example = "too_precise")]
-    pub code: String,
-    /// For people.
-    #[schema(example = "has more decimals than its currency")]
-    pub detail: String,
-}
 
 /// Collects what is wrong with a request, so that it is told all at once.
 #[derive(Debug, Default)]
@@ -98,10 +46,8 @@ impl FieldErrors {
 
     /// The refusal with everything noted.
     pub fn into_error(self) -> ApiError {
-        ApiError {
-            errors: self.0,
-            ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "some fields are invalid")
-        }
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "some fields are invalid")
+            .with(|refusal| refusal.errors = self.0)
     }
 
     /// Whether nothing was noted.
@@ -112,7 +58,10 @@ impl FieldErrors {
 
 /// Why a request is refused.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -124,7 +73,7 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> ApiError {
-        ApiError {
+        ApiError(Box::new(Refusal {
             status,
             code,
             detail: detail.into(),
@@ -132,7 +81,13 @@ impl ApiError {
             current_status: None,
             payment_id: None,
             retry_after_seconds: None,
-        }
+        }))
+    }
+
+    /// The same refusal with more to say.
+    fn with(mut self, add: impl FnOnce(&mut Refusal)) -> ApiError {
+        add(&mut self.0);
+        self
     }
 
     /// Not there, or none of the caller's business.
@@ -175,7 +130,7 @@ impl ApiError {
         let mut errors = FieldErrors::default();
         errors.add(field, invalid);
         let detail = format!("the query parameter {field} is invalid");
-        ApiError { errors: errors.0, ..ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", detail) }
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", detail).with(|refusal| refusal.errors = errors.0)
     }
 
     /// The idempotency key is missing, ambiguous or malformed.
@@ -186,10 +141,8 @@ impl ApiError {
     /// The key names the payment of another request.
     pub fn idempotency_key_reused(payment_id: PaymentId) -> ApiError {
         let detail = "this idempotency key was used for another request; nothing was created";
-        ApiError {
-            payment_id: Some(payment_id),
-            ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
-        }
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            .with(|refusal| refusal.payment_id = Some(payment_id))
     }
 
     /// One broken rule.
@@ -206,24 +159,20 @@ impl ApiError {
 
     /// The state `current_status` forbids it.
     pub fn wrong_status(code: &'static str, current_status: impl Into<String>, detail: impl Into<String>) -> ApiError {
-        ApiError { current_status: Some(current_status.into()), ..ApiError::conflict(code, detail) }
+        ApiError::conflict(code, detail).with(|refusal| refusal.current_status = Some(current_status.into()))
     }
 
     /// Not now.
     pub fn unavailable(detail: &'static str) -> ApiError {
-        ApiError {
-            retry_after_seconds: Some(1),
-            ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-        }
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .with(|refusal| refusal.retry_after_seconds = Some(1))
     }
 
     /// Too many requests.
     pub fn too_many_requests(wait_seconds: i64) -> ApiError {
         let detail = format!("too many failed sign-ins; try again in {wait_seconds} s");
-        ApiError {
-            retry_after_seconds: Some(wait_seconds),
-            ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
-        }
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+            .with(|refusal| refusal.retry_after_seconds = Some(wait_seconds))
     }
 
     /// Our fault; nothing was done. The cause goes to the log and nowhere else.
@@ -247,11 +196,6 @@ impl ApiError {
             status if status.is_server_error() => ApiError::internal_unlogged(),
             status => ApiError::new(status, "bad_request", "the request could not be read"),
         }
-    }
-
-    /// Whether this is the refusal of a sign-in for wrong credentials.
-    pub fn is_client_error(&self) -> bool {
-        self.status.is_client_error()
     }
 }
 
@@ -302,41 +246,29 @@ impl From<Rejection> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let refusal = *self.0;
         let problem = Problem {
-            kind: format!("urn:directpay:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            detail: self.detail,
-            code: self.code.to_owned(),
+            kind: format!("urn:directpay:problem:{}", refusal.code),
+            title: refusal.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: refusal.status.as_u16(),
+            detail: refusal.detail,
+            code: refusal.code.to_owned(),
             request_id: request_id::current(),
-            errors: self.errors,
-            current_status: self.current_status,
-            payment_id: self.payment_id.map(|id| PaymentIdText(id.0)),
+            errors: refusal.errors,
+            current_status: refusal.current_status,
+            payment_id: refusal.payment_id.map(|id| PaymentIdText(id.0)),
         };
-        let mut response = (self.status, Json(problem)).into_response();
+        let mut response = (refusal.status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.status == StatusCode::UNAUTHORIZED {
+        if refusal.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"directpay\""));
         }
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = refusal.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
     }
-}
-
-/// The media type of a problem document.
-pub const PROBLEM_JSON: &str = "application/problem+json";
-
-/// The error answer of the token endpoint (RFC 6749, section 5.2).
-#[derive(Debug, serde::Serialize, ToSchema)]
-pub struct OAuthProblem {
-    /// Stable, for programs.
-    #[schema(example = "invalid_grant")]
-    pub error: &'static str,
-    /// For people.
-    pub error_description: &'static str,
 }
 
 /// A refusal of the token endpoint.
@@ -381,52 +313,5 @@ impl IntoResponse for TokenError {
             }
             TokenError::Problem(error) => error.into_response(),
         }
-    }
-}
-
-macro_rules! problems {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $status:literal $text:literal),+ $(,)? })+) => { $(
-        $(#[$doc])*
-        #[derive(IntoResponses)]
-        pub enum $name { $(
-            #[doc = $text]
-            #[response(status = $status, description = $text, content_type = "application/problem+json")]
-            $variant(Problem),
-        )+ }
-    )+ };
-}
-
-problems! {
-    /// What any operation may answer.
-    Always {
-        Internal = 500 "Our fault; nothing was done",
-        Unavailable = 503 "Not now; `Retry-After` says when",
-    }
-    /// What any operation for signed-in people may answer.
-    SignedIn {
-        Unauthorized = 401 "No, expired or forged credentials",
-    }
-    /// What an operation with a body may answer.
-    WithBody {
-        BadRequest = 400 "Not JSON",
-        TooLarge = 413 "The body is longer than 1 MiB",
-        UnsupportedMediaType = 415 "The body is of another type",
-        Invalid = 422 "Well-formed but invalid: fields with reasons",
-    }
-    /// What a list may answer.
-    OfList {
-        BadQuery = 400 "Bad limit, cursor or filter",
-    }
-    /// What an operation on one thing may answer.
-    OfOne {
-        NotFound = 404 "Not there, or none of the caller's business",
-    }
-    /// What an operation for some roles may answer.
-    OfRole {
-        Forbidden = 403 "Signed in, but may not do it",
-    }
-    /// What an operation may answer that a state can forbid.
-    OfState {
-        Conflict = 409 "The state forbids it",
     }
 }

@@ -89,6 +89,11 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     }
 }
 
+/// An id out of a body.
+pub fn parse_id<T: From<Uuid>>(text: &str) -> Result<T, Invalid> {
+    Uuid::parse_str(text).map(T::from).map_err(|_| Invalid::new("malformed", "must be a UUID"))
+}
+
 /// An id out of the path. One that is malformed names nothing.
 #[derive(Debug)]
 pub struct Id<T>(pub T);

@@ -5,8 +5,9 @@ use directpay_store::Schema;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{Always, ApiError};
+use super::error::ApiError;
 use super::extract::Json;
+use super::problem::Always;
 use crate::app::App;
 
 /// All is well.

@@ -9,6 +9,7 @@ pub mod health;
 pub mod json_object;
 pub mod leases;
 pub mod payments;
+pub mod problem;
 pub mod properties;
 pub mod request_id;
 pub mod users;
@@ -28,8 +29,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use self::error::{ApiError, PROBLEM_JSON};
+use self::error::ApiError;
 use self::extract::Json;
+use self::problem::PROBLEM_JSON;
 use crate::app::App;
 use crate::clock::Stopwatch;
 
@@ -94,7 +96,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leases::terminate_lease))
         .routes(routes!(payments::initiate_payment, payments::list_payments))
         .routes(routes!(payments::read_payment))
-        .routes(routes!(payments::read_history))
+        .routes(routes!(payments::history::read_history))
         .routes(routes!(payments::list_payments_of_lease))
         .routes(routes!(payments::cancel_payment))
         .routes(routes!(payments::retry_payment))

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::created;
-use super::error::{Always, ApiError, FieldErrors, OfList, OfOne, OfRole, SignedIn, WithBody};
+use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, List, ListQuery, Query};
+use super::problem::{Always, OfList, OfOne, OfRole, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
 

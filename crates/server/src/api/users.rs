@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::created;
-use super::error::{Always, ApiError, FieldErrors, OfList, OfOne, OfState, SignedIn, WithBody};
+use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, List, ListQuery, Query};
+use super::problem::{Always, OfList, OfOne, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
 

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use directpay_store::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -20,7 +21,7 @@ use crate::app::{App, Bell};
 use crate::bank::BankConnection;
 use crate::clock;
 
-/// How long an idle worker sleeps at most before it looks by itself, for work that came from another process or falls due.
+/// How long an idle worker sleeps at most before it looks by itself, for work that falls due.
 const POLL: Duration = Duration::from_millis(500);
 /// How long a round may take.
 const SLOW_ROUND: Duration = Duration::from_secs(30);
@@ -69,6 +70,7 @@ impl Workers {
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
+            tokio::spawn(ring_for_others(app.clone(), stopping)),
         ];
         Workers { stop, handles, app: app.clone(), claimant: shift.claimant }
     }
@@ -86,6 +88,27 @@ impl Workers {
                 error = &error as &dyn std::error::Error,
                 "claims were not released; they expire by themselves"
             );
+        }
+    }
+}
+
+/// Rings the bell when another process announces work. Without it work is found by polling, only later.
+async fn ring_for_others(app: App, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        let ringing = async {
+            let mut listener = app.db.listen_for_work().await?;
+            loop {
+                listener.heard().await?;
+                app.bell.ring();
+            }
+        };
+        let ended: Result<(), StoreError> = tokio::select! {
+            ended = ringing => ended,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        if let Err(error) = ended {
+            tracing::warn!(error = &error as &dyn std::error::Error, "announcements of work are not heard");
+            tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
 }

@@ -170,6 +170,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
         .collect();
     events::append(tx, &firsts).await?;
     work::schedule(tx, &due).await?;
+    tx.announce_work().await?;
     Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
 }
 

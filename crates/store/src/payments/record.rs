@@ -1,12 +1,13 @@
 //! The second door: what happens to payments after their first event, a batch in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{
     Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection,
 };
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::{PaymentRow, Stored, distinct};
 use crate::bank_accounts::{self, Closed};
@@ -72,9 +73,10 @@ pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, 
 struct Written {
     events: Vec<Event>,
     lines: Vec<Line>,
-    closed: Vec<Closed>,
+    /// The accounts to close with the first code for each. Like the next one in one order for all writers.
+    closed: BTreeMap<Uuid, String>,
     /// The last change of each payment decides about its work.
-    last_change: HashMap<PaymentId, (Change, NewEvent)>,
+    last_change: BTreeMap<PaymentId, (Change, NewEvent)>,
 }
 
 impl Written {
@@ -83,7 +85,7 @@ impl Written {
         let entry = payment.postings(&change);
         self.lines.extend(Line::entry(terms.id.0, payment.version + 1, terms.landlord_id, &entry));
         if let Some(reason) = reason.as_ref().filter(|reason| reason.closes_account()) {
-            self.closed.push(Closed { id: terms.payer.account_id.0, code: reason.code.clone() });
+            self.closed.entry(terms.payer.account_id.0).or_insert_with(|| reason.code.clone());
         }
         self.last_change.insert(terms.id, (change.clone(), new.clone()));
         self.events.push(Event::next(payment, change, reason, new));
@@ -108,7 +110,8 @@ impl Written {
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
         work::finish(tx, &done).await?;
-        bank_accounts::close(tx, &self.closed).await
+        let closed: Vec<_> = self.closed.into_iter().map(|(id, code)| Closed { id, code }).collect();
+        bank_accounts::close(tx, &closed).await
     }
 }
 

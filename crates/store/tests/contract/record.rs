@@ -161,6 +161,17 @@ fn a_return_for_a_closed_account_closes_it_and_the_first_code_stands() {
 }
 
 #[test]
+fn within_one_batch_too_the_first_code_stands() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let ids = [world.pays(rent(&house, "k1")).await, world.pays(rent(&house, "k2")).await];
+        world.tries(ids.map(|id| (id, Command::Submit)).to_vec()).await;
+        world.tries(vec![(ids[1], refuse(1, "R16")), (ids[0], refuse(1, "R02"))]).await;
+        assert_eq!(world.count("SELECT COUNT(*) FROM bank_accounts WHERE closed_by = 'R16'").await, 1);
+    });
+}
+
+#[test]
 fn other_reasons_leave_the_account_open() {
     on_both_engines(async |world| {
         let house = world.house().await;

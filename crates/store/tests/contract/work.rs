@@ -1,7 +1,5 @@
 //! The queue: claims are disjoint, expire, and end with the work.
 
-use std::sync::Arc;
-
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Command, WorkKind};
 use directpay_domain::time::SECOND_US;
@@ -179,7 +177,6 @@ fn tending_the_queue_and_recording_facts_never_wait_for_each_other_in_a_circle()
     on_postgres(async |world| {
         let ids = payments(world, &world.house().await, 60).await;
         claim(world, ANNE, NOW, 99).await;
-        let world = Arc::new(world);
         let rounds = 40_i64;
         let tending = async {
             for round in 0..rounds * 3 {

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::find;
 use super::view::PaymentView;
 use crate::api::auth::Caller;
-use crate::api::error::{Always, ApiError, OfList, OfOne, SignedIn};
+use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
+use crate::api::problem::{Always, OfList, OfOne, SignedIn};
 use crate::app::App;
 
 /// A payment's history.

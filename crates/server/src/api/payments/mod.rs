@@ -1,12 +1,8 @@
 //! Payments: initiated here, carried out by the workers.
 
-mod history;
-mod request;
-mod view;
-
-pub use self::history::{__path_read_history, HistoryView, read_history};
-pub use self::request::InitiatePayment;
-pub use self::view::PaymentView;
+pub mod history;
+pub mod request;
+pub mod view;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -20,11 +16,13 @@ use directpay_store::payments::{self, Filter, Fresh, Initiated, Instructed, Outc
 use directpay_store::{Tx, leases};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
+use self::request::InitiatePayment;
+use self::view::PaymentView;
 use super::auth::Caller;
-use super::error::{Always, ApiError, FieldErrors, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
+use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, KeyHeader, List, ListQuery, Query};
+use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
 use super::{created, request_id};
 use crate::app::App;
 use crate::clock;

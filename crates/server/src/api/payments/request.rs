@@ -2,7 +2,6 @@
 
 use directpay_domain::id::{BankAccountId, LeaseId};
 use directpay_domain::idempotency::IdempotencyKey;
-use directpay_domain::invalid::Invalid;
 use directpay_domain::metadata::Metadata;
 use directpay_domain::money::Currency;
 use directpay_domain::payment::initiate::Initiation;
@@ -13,6 +12,7 @@ use utoipa::ToSchema;
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, FieldErrors};
+use crate::api::extract::parse_id;
 use crate::api::json_object::JsonObject;
 
 /// A new payment.
@@ -46,15 +46,13 @@ impl InitiatePayment {
     /// The request with `key`, as the domain knows it, or everything that is wrong with it.
     pub(super) fn parse(self, caller: Caller, key: IdempotencyKey) -> Result<Initiation, ApiError> {
         let mut errors = FieldErrors::default();
-        let not_found = |_| Invalid::new("not_found", "is nothing that this payment can use");
         let currency = errors.take_optional("currency", self.currency.as_deref(), Currency::parse);
         let stated = currency.flatten().unwrap_or(Currency::USD);
-        let lease_id = errors.take("lease_id", self.lease_id.parse::<LeaseId>().map_err(not_found));
+        let lease_id = errors.take("lease_id", parse_id::<LeaseId>(&self.lease_id));
         let amount = errors.take("amount", self.amount.parse(stated));
         let rail = errors.take_optional("rail", self.rail.as_deref(), Rail::parse);
-        let mut account = |field, text: Option<String>| {
-            errors.take_optional(field, text, |text: String| text.parse::<BankAccountId>().map_err(not_found))
-        };
+        let mut account =
+            |field, id: Option<String>| errors.take_optional(field, id.as_deref(), parse_id::<BankAccountId>);
         let payer_account_id = account("payer_account_id", self.payer_account_id);
         let payee_account_id = account("payee_account_id", self.payee_account_id);
         let metadata = errors.take_optional("metadata", self.metadata, |object: JsonObject| Metadata::parse(object.0));

@@ -1,323 +1,33 @@
 //! Who rents what, and what is due when.
 
+pub mod request;
+pub mod view;
+
 use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::calendar::parse_date;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
-use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration, TerminationRefused};
-use directpay_domain::money::{Amount, Currency};
-use directpay_domain::rail::Rail;
+use directpay_domain::lease::TerminationRefused;
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
-use directpay_store::charges::{self, Charge};
 use directpay_store::leases::{self, Lease};
 use directpay_store::properties::{self, Property};
 use directpay_store::users::{self, RenterOfLease};
 use directpay_store::{Page, StoreError, Tx, bank_accounts};
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::amount::AmountInput;
+use self::request::{Agreement, NewLease};
+use self::view::{ChargeView, LeaseView, ScheduledLeaseView, read_charges};
 use super::auth::Caller;
 use super::created;
-use super::error::{Always, ApiError, FieldErrors, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
+use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, List, ListQuery, Query};
+use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::{clock, scheduling};
-
-/// A new lease.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewLease {
-    /// One of the caller's properties.
-    #[schema(format = Uuid)]
-    property_id: String,
-    /// Who rents it. Either this or `renter_ids`.
-    #[schema(format = Uuid)]
-    renter_id: Option<String>,
-    /// Who rents it, for now exactly one. Either this or `renter_id`.
-    #[schema(min_items = 1, max_items = 1)]
-    renter_ids: Option<Vec<String>>,
-    /// What a whole period costs, at most 99,999,999.99.
-    rent_amount: AmountInput,
-    /// ISO 4217; USD if omitted. No rail carries another one yet.
-    #[schema(example = "USD")]
-    currency: Option<String>,
-    /// The day of the month on which rent is due; a shorter month's last day.
-    #[schema(example = 1, minimum = 1, maximum = 31)]
-    payment_due_day: i64,
-    /// The first day; it may be past.
-    #[schema(example = "2026-01-17", format = Date)]
-    start_date: String,
-    /// The last day; omitted, the lease goes on from month to month.
-    #[schema(example = "2026-12-31", format = Date)]
-    end_date: Option<String>,
-    /// The caller's account that receives the rent; the primary one if omitted.
-    #[schema(format = Uuid)]
-    payee_account_id: Option<String>,
-    /// What the days before the first regular due date cost: PRORATE (default), FULL or NONE.
-    #[schema(example = "PRORATE")]
-    first_period: Option<String>,
-    /// What a shortened last period costs: PRORATE (default) or FULL.
-    #[schema(example = "PRORATE")]
-    last_period: Option<String>,
-    /// How a share is computed: ACTUAL (default), THIRTY_DAY or ANNUAL.
-    #[schema(example = "ACTUAL")]
-    proration: Option<String>,
-}
-
-/// A new lease, parsed; nothing that it names has been looked up.
-struct Agreement {
-    property_id: PropertyId,
-    renter: NamedRenter,
-    payee_account_id: Option<BankAccountId>,
-    terms: LeaseTerms,
-}
-
-/// A renter and the field that names this person.
-struct NamedRenter {
-    field: &'static str,
-    id: UserId,
-}
-
-impl NewLease {
-    fn parse(&self) -> Result<Agreement, ApiError> {
-        let mut errors = FieldErrors::default();
-        let property_id = errors.take("property_id", parse_id(&self.property_id));
-        let renter = self.parse_renter(&mut errors);
-        let payee = errors.take_optional("payee_account_id", self.payee_account_id.as_deref(), parse_id);
-        let terms = self.parse_terms(&mut errors);
-        match (property_id, renter, payee, terms) {
-            (Some(property_id), Some(renter), Some(payee), Some(terms)) if errors.is_empty() => Ok(Agreement {
-                property_id: PropertyId(property_id),
-                renter,
-                payee_account_id: payee.map(BankAccountId),
-                terms,
-            }),
-            _ => Err(errors.into_error()),
-        }
-    }
-
-    fn parse_renter(&self, errors: &mut FieldErrors) -> Option<NamedRenter> {
-        let (field, named) = match (&self.renter_id, self.renter_ids.as_deref()) {
-            (Some(id), None) => ("renter_id", Ok(id)),
-            (None, Some([id])) => ("renter_ids", Ok(id)),
-            (None, None | Some([])) => ("renter_id", Err(Invalid::new("required", "name the renter"))),
-            (None, Some(_)) => {
-                ("renter_ids", Err(Invalid::new("too_many", "must be one renter; co-tenants come later")))
-            }
-            (Some(_), Some(_)) => ("renter_ids", Err(Invalid::new("ambiguous", "must not come with renter_id"))),
-        };
-        let id = errors.take(field, named.and_then(|text| parse_id(text)))?;
-        Some(NamedRenter { field, id: UserId(id) })
-    }
-
-    fn parse_terms(&self, errors: &mut FieldErrors) -> Option<LeaseTerms> {
-        let starts_on = errors.take("start_date", parse_date(&self.start_date));
-        let ends_on = errors.take_optional("end_date", self.end_date.as_deref(), parse_date);
-        let rent = self.parse_rent(errors);
-        let due_day = errors.take("payment_due_day", DueDay::parse(self.payment_due_day));
-        let first_period = errors.take_optional("first_period", self.first_period.as_deref(), FirstPeriod::parse);
-        let last_period = errors.take_optional("last_period", self.last_period.as_deref(), LastPeriod::parse);
-        let proration = errors.take_optional("proration", self.proration.as_deref(), Proration::parse);
-        check_together(starts_on, ends_on.flatten(), rent, errors);
-        Some(LeaseTerms {
-            starts_on: starts_on?,
-            ends_on: ends_on?,
-            rent: rent?,
-            due_day: due_day?,
-            first_period: first_period?.unwrap_or_default(),
-            last_period: last_period?.unwrap_or_default(),
-            proration: proration?.unwrap_or_default(),
-        })
-    }
-
-    fn parse_rent(&self, errors: &mut FieldErrors) -> Option<Amount> {
-        let given = errors.take_optional("currency", self.currency.as_deref(), Currency::parse)?;
-        let currency = given.unwrap_or(Currency::USD);
-        if !Rail::ALL.iter().any(|rail| rail.carries(currency)) {
-            errors.add("currency", Invalid::new("currency_not_carried", "is not carried by any rail"));
-        }
-        errors.take("rent_amount", self.rent_amount.parse(currency))
-    }
-}
-
-fn parse_id(text: &str) -> Result<Uuid, Invalid> {
-    Uuid::parse_str(text).map_err(|_| Invalid::new("malformed", "must be a UUID"))
-}
-
-/// The rules of [`LeaseTerms::check`], judged even where other fields are broken: harmless values stand in for those.
-fn check_together(
-    starts_on: Option<Date>,
-    ends_on: Option<Date>,
-    rent: Option<Amount>,
-    errors: &mut FieldErrors,
-) -> Option<()> {
-    let terms = LeaseTerms {
-        starts_on: starts_on.unwrap_or(Date::MIN),
-        ends_on,
-        rent: rent.or(Amount::from_minor(1, Currency::USD).ok())?,
-        due_day: DueDay::parse(1).ok()?,
-        first_period: FirstPeriod::default(),
-        last_period: LastPeriod::default(),
-        proration: Proration::default(),
-    };
-    for (field, invalid) in terms.check() {
-        errors.add(field, invalid);
-    }
-    Some(())
-}
-
-/// A renter of a lease.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RenterView {
-    /// Who.
-    id: Uuid,
-    /// As it is shown.
-    #[schema(example = "Bob Baker")]
-    full_name: String,
-}
-
-/// A lease.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LeaseView {
-    /// Which lease.
-    id: Uuid,
-    /// What is let.
-    property_id: Uuid,
-    /// Who lets it.
-    landlord_id: Uuid,
-    /// Who rents it.
-    renters: Vec<RenterView>,
-    /// The only renter; null where there are several.
-    renter_id: Option<Uuid>,
-    /// All renters.
-    renter_ids: Vec<Uuid>,
-    /// What a whole period costs.
-    #[schema(example = "1500.00")]
-    rent_amount: String,
-    /// ISO 4217.
-    #[schema(example = "USD")]
-    currency: &'static str,
-    /// The day of the month on which rent is due.
-    #[schema(example = 1)]
-    payment_due_day: i8,
-    /// The first day.
-    #[schema(value_type = String, format = Date)]
-    start_date: Date,
-    /// The last day; null while the lease goes on from month to month.
-    #[schema(value_type = Option<String>, format = Date)]
-    end_date: Option<Date>,
-    /// Where the landlord wants the money; null for the primary account.
-    payee_account_id: Option<Uuid>,
-    /// PRORATE, FULL or NONE.
-    #[schema(example = "PRORATE")]
-    first_period: &'static str,
-    /// PRORATE or FULL.
-    #[schema(example = "PRORATE")]
-    last_period: &'static str,
-    /// ACTUAL, THIRTY_DAY or ANNUAL.
-    #[schema(example = "ACTUAL")]
-    proration: &'static str,
-    /// When the landlord ended it, if so.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    terminated_at: Option<Instant>,
-    /// When it was entered.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Instant,
-}
-
-impl From<Lease> for LeaseView {
-    fn from(lease: Lease) -> LeaseView {
-        let Lease { terms, renters, .. } = lease;
-        let renter_ids: Vec<_> = renters.iter().map(|renter| renter.id).collect();
-        LeaseView {
-            id: lease.id.0,
-            property_id: lease.property_id.0,
-            landlord_id: lease.landlord_id.0,
-            renters: renters
-                .into_iter()
-                .map(|RenterOfLease { id, full_name, .. }| RenterView { id, full_name })
-                .collect(),
-            renter_id: if let [only] = renter_ids[..] { Some(only) } else { None },
-            renter_ids,
-            rent_amount: terms.rent.to_string(),
-            currency: terms.rent.currency().code(),
-            payment_due_day: terms.due_day.number(),
-            start_date: terms.starts_on,
-            end_date: terms.ends_on,
-            payee_account_id: lease.payee_account_id.map(|id| id.0),
-            first_period: terms.first_period.name(),
-            last_period: terms.last_period.name(),
-            proration: terms.proration.name(),
-            terminated_at: lease.terminated_at,
-            created_at: lease.created_at,
-        }
-    }
-}
-
-/// A row of a schedule.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ChargeView {
-    /// Which row.
-    id: Uuid,
-    /// What it is for: RENT.
-    #[schema(example = "RENT")]
-    kind: &'static str,
-    /// When it is due.
-    #[schema(value_type = String, format = Date)]
-    due_date: Date,
-    /// The first day that it pays for.
-    #[schema(value_type = String, format = Date)]
-    period_start: Date,
-    /// The last day that it pays for.
-    #[schema(value_type = String, format = Date)]
-    period_end: Date,
-    /// What is due.
-    #[schema(example = "1500.00")]
-    amount: String,
-    /// ISO 4217.
-    #[schema(example = "USD")]
-    currency: &'static str,
-}
-
-impl From<Charge> for ChargeView {
-    fn from(Charge { id, scheduled }: Charge) -> ChargeView {
-        ChargeView {
-            id: id.0,
-            kind: scheduled.kind.name(),
-            due_date: scheduled.due_date,
-            period_start: scheduled.period_start,
-            period_end: scheduled.period_end,
-            amount: scheduled.amount.to_string(),
-            currency: scheduled.amount.currency().code(),
-        }
-    }
-}
-
-/// A lease and everything that it charges.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ScheduledLeaseView {
-    /// The lease.
-    #[serde(flatten)]
-    lease: LeaseView,
-    /// What is due when, oldest first.
-    schedule: Vec<ChargeView>,
-}
-
-impl ScheduledLeaseView {
-    async fn read(tx: &mut Tx, lease: Lease) -> Result<ScheduledLeaseView, StoreError> {
-        let schedule = read_charges(tx, lease.id).await?;
-        Ok(ScheduledLeaseView { lease: lease.into(), schedule })
-    }
-}
-
-async fn read_charges(tx: &mut Tx, lease: LeaseId) -> Result<Vec<ChargeView>, StoreError> {
-    Ok(charges::list(tx, lease).await?.into_iter().map(ChargeView::from).collect())
-}
 
 /// Enter a lease.
 ///
@@ -347,7 +57,7 @@ pub async fn create_lease(
     enter(&mut tx, &lease, today).await?;
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
-    Ok(created(&format!("/api/v1/leases/{}", view.lease.id), view))
+    Ok(created(&view.location(), view))
 }
 
 /// The lease that an agreement makes, if what it names is there for the caller; else everything that is not.

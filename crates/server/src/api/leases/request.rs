@@ -1,0 +1,152 @@
+//! A new lease as it is asked for, and its parsing.
+
+use directpay_domain::calendar::parse_date;
+use directpay_domain::id::{BankAccountId, PropertyId, UserId};
+use directpay_domain::invalid::Invalid;
+use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use directpay_domain::money::{Amount, Currency};
+use directpay_domain::rail::Rail;
+use jiff::civil::Date;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::amount::AmountInput;
+use crate::api::error::{ApiError, FieldErrors};
+use crate::api::extract::parse_id;
+
+/// A new lease.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewLease {
+    /// One of the caller's properties.
+    #[schema(format = Uuid)]
+    property_id: String,
+    /// Who rents it. Either this or `renter_ids`.
+    #[schema(format = Uuid)]
+    renter_id: Option<String>,
+    /// Who rents it, for now exactly one. Either this or `renter_id`.
+    #[schema(min_items = 1, max_items = 1)]
+    renter_ids: Option<Vec<String>>,
+    /// What a whole period costs, at most 99,999,999.99.
+    rent_amount: AmountInput,
+    /// ISO 4217; USD if omitted. No rail carries another one yet.
+    #[schema(example = "USD")]
+    currency: Option<String>,
+    /// The day of the month on which rent is due; a shorter month's last day.
+    #[schema(example = 1, minimum = 1, maximum = 31)]
+    payment_due_day: i64,
+    /// The first day; it may be past.
+    #[schema(example = "2026-01-17", format = Date)]
+    start_date: String,
+    /// The last day; omitted, the lease goes on from month to month.
+    #[schema(example = "2026-12-31", format = Date)]
+    end_date: Option<String>,
+    /// The caller's account that receives the rent; the primary one if omitted.
+    #[schema(format = Uuid)]
+    payee_account_id: Option<String>,
+    /// What the days before the first regular due date cost: PRORATE (default), FULL or NONE.
+    #[schema(example = "PRORATE")]
+    first_period: Option<String>,
+    /// What a shortened last period costs: PRORATE (default) or FULL.
+    #[schema(example = "PRORATE")]
+    last_period: Option<String>,
+    /// How a share is computed: ACTUAL (default), THIRTY_DAY or ANNUAL.
+    #[schema(example = "ACTUAL")]
+    proration: Option<String>,
+}
+
+/// A new lease, parsed; nothing that it names has been looked up.
+pub(super) struct Agreement {
+    pub(super) property_id: PropertyId,
+    pub(super) renter: NamedRenter,
+    pub(super) payee_account_id: Option<BankAccountId>,
+    pub(super) terms: LeaseTerms,
+}
+
+/// A renter and the field that names this person.
+pub(super) struct NamedRenter {
+    pub(super) field: &'static str,
+    pub(super) id: UserId,
+}
+
+impl NewLease {
+    /// The lease as the domain knows it, or everything that is wrong with it.
+    pub(super) fn parse(&self) -> Result<Agreement, ApiError> {
+        let mut errors = FieldErrors::default();
+        let property_id = errors.take("property_id", parse_id(&self.property_id));
+        let renter = self.parse_renter(&mut errors);
+        let payee = errors.take_optional("payee_account_id", self.payee_account_id.as_deref(), parse_id);
+        let terms = self.parse_terms(&mut errors);
+        match (property_id, renter, payee, terms) {
+            (Some(property_id), Some(renter), Some(payee), Some(terms)) if errors.is_empty() => {
+                Ok(Agreement { property_id, renter, payee_account_id: payee, terms })
+            }
+            _ => Err(errors.into_error()),
+        }
+    }
+
+    fn parse_renter(&self, errors: &mut FieldErrors) -> Option<NamedRenter> {
+        let (field, named) = match (&self.renter_id, self.renter_ids.as_deref()) {
+            (Some(id), None) => ("renter_id", Ok(id)),
+            (None, Some([id])) => ("renter_ids", Ok(id)),
+            (None, None | Some([])) => ("renter_id", Err(Invalid::new("required", "name the renter"))),
+            (None, Some(_)) => {
+                ("renter_ids", Err(Invalid::new("too_many", "must be one renter; co-tenants come later")))
+            }
+            (Some(_), Some(_)) => ("renter_ids", Err(Invalid::new("ambiguous", "must not come with renter_id"))),
+        };
+        let id = errors.take(field, named.and_then(|text| parse_id(text)))?;
+        Some(NamedRenter { field, id })
+    }
+
+    fn parse_terms(&self, errors: &mut FieldErrors) -> Option<LeaseTerms> {
+        let starts_on = errors.take("start_date", parse_date(&self.start_date));
+        let ends_on = errors.take_optional("end_date", self.end_date.as_deref(), parse_date);
+        let rent = self.parse_rent(errors);
+        let due_day = errors.take("payment_due_day", DueDay::parse(self.payment_due_day));
+        let first_period = errors.take_optional("first_period", self.first_period.as_deref(), FirstPeriod::parse);
+        let last_period = errors.take_optional("last_period", self.last_period.as_deref(), LastPeriod::parse);
+        let proration = errors.take_optional("proration", self.proration.as_deref(), Proration::parse);
+        check_together(starts_on, ends_on.flatten(), rent, errors);
+        Some(LeaseTerms {
+            starts_on: starts_on?,
+            ends_on: ends_on?,
+            rent: rent?,
+            due_day: due_day?,
+            first_period: first_period?.unwrap_or_default(),
+            last_period: last_period?.unwrap_or_default(),
+            proration: proration?.unwrap_or_default(),
+        })
+    }
+
+    fn parse_rent(&self, errors: &mut FieldErrors) -> Option<Amount> {
+        let given = errors.take_optional("currency", self.currency.as_deref(), Currency::parse)?;
+        let currency = given.unwrap_or(Currency::USD);
+        if !Rail::ALL.iter().any(|rail| rail.carries(currency)) {
+            errors.add("currency", Invalid::new("currency_not_carried", "is not carried by any rail"));
+        }
+        errors.take("rent_amount", self.rent_amount.parse(currency))
+    }
+}
+
+/// The rules of [`LeaseTerms::check`], judged even where other fields are broken: harmless values stand in for those.
+fn check_together(
+    starts_on: Option<Date>,
+    ends_on: Option<Date>,
+    rent: Option<Amount>,
+    errors: &mut FieldErrors,
+) -> Option<()> {
+    let terms = LeaseTerms {
+        starts_on: starts_on.unwrap_or(Date::MIN),
+        ends_on,
+        rent: rent.or(Amount::from_minor(1, Currency::USD).ok())?,
+        due_day: DueDay::parse(1).ok()?,
+        first_period: FirstPeriod::default(),
+        last_period: LastPeriod::default(),
+        proration: Proration::default(),
+    };
+    for (field, invalid) in terms.check() {
+        errors.add(field, invalid);
+    }
+    Some(())
+}
