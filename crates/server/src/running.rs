@@ -29,7 +29,9 @@ const POSTGRES_CONNECTIONS: PoolSize = PoolSize(16);
 /// Readers of a SQLite file.
 const SQLITE_READERS: PoolSize = PoolSize(4);
 /// Open requests get this long to finish after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(6);
+/// Workers and intake get this long afterwards; what they had taken up falls free in any case.
+const WIND_UP: Duration = Duration::from_secs(3);
 
 /// Whether a process may have the SQLite file to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,13 +156,19 @@ impl Running {
     /// Ends everything in the order in which nothing accepted is lost: the intake answers what it took, the workers finish
     /// their rounds and let go of their claims, the database closes.
     pub async fn finish(self) {
-        if let Some(workers) = self.workers {
-            workers.finish().await;
+        let db = self.opened.db.clone();
+        let ending = async move {
+            if let Some(workers) = self.workers {
+                workers.finish().await;
+            }
+            // The intake ends when its last handle is gone.
+            drop(self.app);
+            self.writers.finish().await;
+            db.close().await;
+        };
+        if tokio::time::timeout(WIND_UP, ending).await.is_err() {
+            tracing::warn!("workers or intake did not end in time");
         }
-        // The intake ends when its last handle is gone.
-        drop(self.app);
-        self.writers.finish().await;
-        self.opened.db.close().await;
     }
 }
 

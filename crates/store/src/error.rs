@@ -28,6 +28,19 @@ impl StoreError {
         move |source| StoreError::Damaged { what, source }
     }
 
+    /// Whether the database could not be reached or had no connection to spare: it may be tried again.
+    pub fn is_passing(&self) -> bool {
+        let StoreError::Database(error) = self else { return false };
+        matches!(
+            error,
+            sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::WorkerCrashed
+        )
+    }
+
     /// Whether the database refused because of the constraint `name`.
     pub fn breaks(&self, name: &str) -> bool {
         match self {

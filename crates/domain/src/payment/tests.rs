@@ -7,6 +7,8 @@ mod retries;
 mod small;
 mod table;
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::initiate::{AccountStanding, Initiation, LeaseParties};
@@ -198,18 +200,18 @@ impl Life {
         &self.events.last().unwrap().change
     }
 
-    /// What all postings so far add up to in `account`: debits less credits, in minor units.
-    fn balance(&self, account: ledger::Account) -> i64 {
+    /// What all postings so far add up to in each account: debits less credits, in minor units.
+    fn balances(&self) -> HashMap<ledger::Account, i64> {
         let (first, others) = self.events.split_first().unwrap();
         let mut payment = Payment::fold(std::slice::from_ref(first)).unwrap();
-        let mut balance = 0;
+        let mut balances = HashMap::new();
         for event in others {
             for posting in payment.postings(&event.change) {
-                balance += posting.amount.minor() * i64::from(posting.debit == account);
-                balance -= posting.amount.minor() * i64::from(posting.credit == account);
+                *balances.entry(posting.debit).or_default() += posting.amount.minor();
+                *balances.entry(posting.credit).or_default() -= posting.amount.minor();
             }
             payment.evolve(event);
         }
-        balance
+        balances
     }
 }

@@ -201,6 +201,10 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
+        if error.is_passing() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database does not answer");
+            return ApiError::unavailable("the database does not answer");
+        }
         ApiError::internal(&error)
     }
 }

@@ -91,9 +91,14 @@ fn a_busy_honest_history_is_clean() {
             let request = if number % 7 == 0 { refund(house, &key) } else { rent(house, &key) };
             // The money of a renter whose account was closed meanwhile is refused: an honest history too.
             world.initiates(std::slice::from_ref(&request)).await;
-            ids.extend(world.keep(async |tx| {
-                directpay_store::payments::find_by_key(tx, request.initiated_by, &request.idempotency_key).await
-            }).await.map(|payment| payment.terms.id));
+            ids.extend(
+                world
+                    .keep(async |tx| {
+                        directpay_store::payments::find_by_key(tx, request.initiated_by, &request.idempotency_key).await
+                    })
+                    .await
+                    .map(|payment| payment.terms.id),
+            );
             for _ in 0..8 {
                 let id = ids[usize::try_from(next(&mut dice, ids.len() as u64)).unwrap()];
                 stir(world, id, &mut dice).await;

@@ -93,8 +93,7 @@ fn the_bank_does_what_is_due_in_the_order_of_time() {
 fn a_return_follows_its_settlement_after_the_planned_time() {
     on_both_engines(async |world| {
         let payments = processing(world, 1).await;
-        let plan =
-            Plan::SettleThenReturn { at: world.now(), return_after_us: SECOND_US, reason: reason("R01") };
+        let plan = Plan::SettleThenReturn { at: world.now(), return_after_us: SECOND_US, reason: reason("R01") };
         accept(world, &payments[0], plan).await;
         assert_eq!(advance(world, 9).await, 1);
         assert_eq!(advance(world, 9).await, 0);
@@ -162,7 +161,8 @@ fn many_who_advance_at_once_take_every_step_once_and_leave_no_gap() {
 fn the_cursor_moves_from_where_it_was_believed_to_be_or_not_at_all() {
     on_both_engines(async |world| {
         let cursor = async || world.keep(async |tx| bank_book::cursor(tx, CONNECTION).await).await;
-        let moves = async |from, to| world.keep(async |tx| bank_book::move_cursor(tx, CONNECTION, from, to).await).await;
+        let moves =
+            async |from, to| world.keep(async |tx| bank_book::move_cursor(tx, CONNECTION, from, to).await).await;
         assert_eq!(cursor().await, 0);
         assert!(moves(0, 3).await);
         assert!(!moves(0, 5).await);

@@ -47,18 +47,30 @@ fn facts_and_postings_are_never_changed_or_deleted(#[case] sql: &'static str) {
 #[case("UPDATE leases SET rent_amount = 0")]
 #[case("UPDATE leases SET payment_due_day = 32")]
 #[case("UPDATE leases SET ends_on = 20251231")]
-#[case("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 1, 'PAYMENT', 'payment_processing', 0, '{}' FROM payments")]
-#[case("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 2, 'PAYMENT', 'payment_forgotten', 0, '{}' FROM payments")]
-#[case("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 2, 'DIARY', 'payment_failed', 0, '{}' FROM payments")]
-#[case("INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
-        SELECT id, 9, 1, landlord_id, 'USD', 'a', 'b', 1 FROM payments")]
-#[case("INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
-        SELECT id, 1, 1, landlord_id, 'USD', 'a', 'a', 1 FROM payments")]
-#[case("INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
-        SELECT id, 1, 1, landlord_id, 'USD', 'a', 'b', 0 FROM payments")]
+#[case(
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
+        SELECT id, 1, 'PAYMENT', 'payment_processing', 0, '{}' FROM payments"
+)]
+#[case(
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
+        SELECT id, 2, 'PAYMENT', 'payment_forgotten', 0, '{}' FROM payments"
+)]
+#[case(
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
+        SELECT id, 2, 'DIARY', 'payment_failed', 0, '{}' FROM payments"
+)]
+#[case(
+    "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
+        SELECT id, 9, 1, landlord_id, 'USD', 'a', 'b', 1 FROM payments"
+)]
+#[case(
+    "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
+        SELECT id, 1, 1, landlord_id, 'USD', 'a', 'a', 1 FROM payments"
+)]
+#[case(
+    "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
+        SELECT id, 1, 1, landlord_id, 'USD', 'a', 'b', 0 FROM payments"
+)]
 #[case("INSERT INTO bank_counter (id, position) VALUES (2, 0)")]
 #[case("INSERT INTO bank_outcomes (position, reference, state, occurred_at) VALUES (1, 'nobody-1', 'SETTLED', 0)")]
 fn what_cannot_be_true_cannot_be_written(#[case] sql: &'static str) {

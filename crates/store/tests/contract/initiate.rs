@@ -33,7 +33,8 @@ fn reused(outcome: &Outcome) -> PaymentId {
 fn a_payment_comes_with_its_first_event_and_its_work() {
     on_both_engines(async |world| {
         let house = world.house().await;
-        let notes = json!({"unit": "3b", "list": [1, 2.50, -1e-7, 12345678901234567890_u64, null], "text": "ü\"\\ \u{1F600}"});
+        let notes =
+            json!({"unit": "3b", "list": [1, 2.50, -1e-7, 12345678901234567890_u64, null], "text": "ü\"\\ \u{1F600}"});
         let metadata = Some(Metadata::parse(notes.as_object().cloned().unwrap()).unwrap());
         let request = Initiation { metadata, currency: Some(usd(1).currency()), ..rent(&house, "k1") };
 
@@ -153,7 +154,10 @@ fn an_account_of_anybody_else_is_not_found_and_an_own_one_is_judged() {
         let (house, other) = (world.house().await, world.house().await);
         let second = world.links(house.renter).await;
         let with = |payer| Initiation { payer_account_id: Some(payer), ..rent(&house, "k") };
-        assert_eq!(refusal(&world.initiates(&[with(other.renters_account)]).await[0]), [("payer_account_id", "not_found")]);
+        assert_eq!(
+            refusal(&world.initiates(&[with(other.renters_account)]).await[0]),
+            [("payer_account_id", "not_found")]
+        );
         world.execute("UPDATE bank_accounts SET closed_by = 'R02' WHERE NOT is_primary").await;
         assert_eq!(refusal(&world.initiates(&[with(second)]).await[0]), [("payer_account_id", "account_unusable")]);
         world.execute("UPDATE bank_accounts SET is_active = FALSE WHERE NOT is_primary").await;

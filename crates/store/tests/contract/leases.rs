@@ -43,9 +43,8 @@ fn only_its_parties_find_a_lease() {
     on_both_engines(async |world| {
         let house = world.house().await;
         let stranger = world.house().await;
-        let found = async |caller| {
-            world.keep(async |tx| leases::find_for_party(tx, caller, house.lease).await).await.is_some()
-        };
+        let found =
+            async |caller| world.keep(async |tx| leases::find_for_party(tx, caller, house.lease).await).await.is_some();
         assert!(found(house.landlord).await && found(house.renter).await);
         assert!(!found(stranger.landlord).await && !found(stranger.renter).await);
         let held = async |landlord| {
@@ -97,7 +96,8 @@ fn a_lease_cannot_be_moved_onto_another() {
     on_both_engines(async |world| {
         let (landlord, renter) = (world.joins(Role::Landlord).await, world.joins(Role::Renter).await);
         let property = world.builds(landlord).await;
-        for (start, end) in [(date(2026, 1, 1), Some(date(2026, 6, 30))), (date(2026, 7, 1), Some(date(2026, 12, 31)))] {
+        for (start, end) in [(date(2026, 1, 1), Some(date(2026, 6, 30))), (date(2026, 7, 1), Some(date(2026, 12, 31)))]
+        {
             let lease = world.lease(property, landlord, &[renter], terms(start, end));
             world.keep(async |tx| leases::insert(tx, &lease, start).await).await;
         }
@@ -136,9 +136,8 @@ fn leases_are_paged_newest_first_for_each_who_may_see_them() {
         let third = world.lets(landlord, &[renter, flatmate]).await;
         let all = Page::first(9);
 
-        let by_landlord = async |page| {
-            ids(&world.keep(async |tx| leases::list_by_landlord(tx, landlord, page).await).await)
-        };
+        let by_landlord =
+            async |page| ids(&world.keep(async |tx| leases::list_by_landlord(tx, landlord, page).await).await);
         assert_eq!(by_landlord(all).await, [third, first]);
         assert_eq!(by_landlord(Page::first(1)).await, [third]);
         assert_eq!(by_landlord(Page { before: third.0, limit: 9 }).await, [first]);
@@ -232,7 +231,11 @@ fn a_schedule_heals_keeps_ids_follows_terms_and_drops_what_is_no_longer_charged(
         reconcile(world, house.lease, &year()).await;
         let healed = charges_of(world, house.lease).await;
         let is_new: Vec<_> = before.iter().zip(&healed).map(|(old, new)| (old.1 == new.1, old.0 == new.0)).collect();
-        assert_eq!(is_new.iter().filter(|same| **same == (true, false)).count(), 1, "only the missing one has a new id");
+        assert_eq!(
+            is_new.iter().filter(|same| **same == (true, false)).count(),
+            1,
+            "only the missing one has a new id"
+        );
         assert!(is_new.iter().all(|(same_charge, _)| *same_charge));
 
         let mut shorter = year();
@@ -242,7 +245,10 @@ fn a_schedule_heals_keeps_ids_follows_terms_and_drops_what_is_no_longer_charged(
 
         let left = charges_of(world, house.lease).await;
         assert_eq!(left.iter().map(|(_, charge)| charge.clone()).collect::<Vec<_>>(), shorter);
-        assert_eq!(left.iter().map(|(id, _)| *id).collect::<Vec<_>>(), healed[..3].iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        assert_eq!(
+            left.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            healed[..3].iter().map(|(id, _)| *id).collect::<Vec<_>>()
+        );
         reconcile(world, house.lease, &[]).await;
         assert_eq!(charges_of(world, house.lease).await, []);
     });

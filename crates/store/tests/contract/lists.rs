@@ -5,8 +5,8 @@ use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Command, Payment, Status};
 use directpay_domain::rail::Rail;
 use directpay_domain::user::Role;
-use directpay_store::payments::{self, Filter};
 use directpay_store::Page;
+use directpay_store::payments::{self, Filter};
 use uuid::Uuid;
 
 use crate::harness::on_both_engines;
@@ -112,13 +112,25 @@ fn a_payment_is_found_by_the_parties_of_its_lease_only() {
     on_both_engines(async |world| {
         let (house, stranger) = (world.house().await, world.house().await);
         let id = world.pays(rent(&house, "k1")).await;
-        let finds = async |caller, id| {
-            world.keep(async |tx| payments::find_for_party(tx, caller, id).await).await.is_some()
-        };
+        let finds =
+            async |caller, id| world.keep(async |tx| payments::find_for_party(tx, caller, id).await).await.is_some();
         assert!(finds(house.renter, id).await && finds(house.landlord, id).await);
         assert!(!finds(stranger.renter, id).await && !finds(stranger.landlord, id).await);
         assert!(!finds(house.renter, PaymentId(Uuid::nil())).await);
         assert!(world.keep(async |tx| payments::find(tx, PaymentId(Uuid::nil())).await).await.is_none());
         assert_eq!(world.history(PaymentId(Uuid::nil())).await, []);
+    });
+}
+
+#[test]
+fn a_set_of_payments_is_loaded_at_once() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let (one, two) = (world.pays(rent(&house, "k1")).await, world.pays(rent(&house, "k2")).await);
+        let asked = [two, one, PaymentId(Uuid::nil()), two];
+        let mut found = ids(&world.keep(async |tx| payments::find_all(tx, &asked).await).await);
+        found.sort();
+        assert_eq!(found, [one, two]);
+        assert!(world.keep(async |tx| payments::find_all(tx, &[]).await).await.is_empty());
     });
 }

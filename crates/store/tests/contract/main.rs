@@ -1,5 +1,10 @@
 //! What the store promises, on both engines: every public function is called on SQLite and on PostgreSQL.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "the helpers of tests stand outside of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "the helpers of tests stand outside of tests"
+)]
 
 mod access;
 mod audit;

@@ -29,7 +29,8 @@ fn a_person_is_kept_as_entered() {
 #[test]
 fn an_address_is_one_persons_in_any_spelling() {
     on_both_engines(async |world| {
-        let (one, other) = (world.person(Role::Renter, "ada@example.com"), world.person(Role::Renter, "ADA@example.com"));
+        let (one, other) =
+            (world.person(Role::Renter, "ada@example.com"), world.person(Role::Renter, "ADA@example.com"));
         world.keep(async |tx| users::insert(tx, new_user(&one, "ada@example.com")).await).await;
 
         let error = world.fail(async |tx| users::insert(tx, new_user(&other, "ada@example.com")).await).await;
@@ -220,8 +221,12 @@ fn the_mark_goes_to_the_oldest_usable_account() {
                 .await;
         };
         // The second was closed by a return: the third comes before it.
-        world.execute("UPDATE bank_accounts SET closed_by = 'R02' WHERE id = (
-                           SELECT id FROM bank_accounts WHERE NOT is_primary ORDER BY id LIMIT 1)").await;
+        world
+            .execute(
+                "UPDATE bank_accounts SET closed_by = 'R02' WHERE id = (
+                           SELECT id FROM bank_accounts WHERE NOT is_primary ORDER BY id LIMIT 1)",
+            )
+            .await;
         deactivate_and_pass_on(accounts[0]).await;
         assert!(account_of(world, owner, accounts[2]).await.unwrap().is_primary);
         deactivate_and_pass_on(accounts[2]).await;
@@ -291,7 +296,10 @@ fn the_bank_gets_sealed_numbers_and_is_told_which_accounts_may_be_used() {
         assert_eq!(usable, [(house.landlords_account, true), (house.renters_account, false)]);
         assert_eq!(accounts[0].number.sealed_number, "c2VhbGVk");
         assert_eq!(accounts[0].number.key_id, "k1");
-        assert_eq!((accounts[0].routing_number.as_str(), accounts[0].holder_name.as_str()), ("021000021", "Ada Lovelace"));
+        assert_eq!(
+            (accounts[0].routing_number.as_str(), accounts[0].holder_name.as_str()),
+            ("021000021", "Ada Lovelace")
+        );
         assert!(accounts[0].token.starts_with("ba_"));
     });
 }

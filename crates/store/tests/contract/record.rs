@@ -32,7 +32,9 @@ async fn types(world: &World, id: PaymentId) -> Vec<EventType> {
 
 /// What and for which attempt.
 async fn work_of(world: &World, id: PaymentId) -> Option<(String, i64)> {
-    world.keep(async |tx| tx.fetch_optional("SELECT what, attempt FROM due_work WHERE payment_id = $1", (id.0,)).await).await
+    world
+        .keep(async |tx| tx.fetch_optional("SELECT what, attempt FROM due_work WHERE payment_id = $1", (id.0,)).await)
+        .await
 }
 
 /// Debits less credits of an account.
@@ -274,8 +276,7 @@ fn of_two_who_decide_at_once_one_comes_second() {
         let writers: Vec<_> = [Command::Submit, Command::Cancel(None)]
             .into_iter()
             .map(|command| {
-                let mut batch: Vec<Instructed> =
-                    ids.iter().map(|id| world.instructed(*id, command.clone())).collect();
+                let mut batch: Vec<Instructed> = ids.iter().map(|id| world.instructed(*id, command.clone())).collect();
                 if command != Command::Submit {
                     batch.reverse();
                 }

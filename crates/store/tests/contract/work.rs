@@ -1,5 +1,7 @@
 //! The queue: claims are disjoint, expire, and end with the work.
 
+use std::time::Duration;
+
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Command, WorkKind};
 use directpay_domain::time::SECOND_US;
@@ -168,6 +170,25 @@ fn a_new_attempt_is_nobodys_yet() {
         world.keep(async |tx| work::finish(tx, &[(ids[0], 2)]).await).await;
         world.keep(async |tx| work::finish(tx, &[]).await).await;
         assert_eq!(world.count("SELECT COUNT(*) FROM due_work").await, 0);
+    });
+}
+
+#[test]
+fn new_work_is_announced_to_other_processes_when_it_is_committed() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let mut listener = world.db.listen_for_work().await.unwrap();
+        let mut hears = async || tokio::time::timeout(Duration::from_millis(500), listener.heard()).await.is_ok();
+        let fresh = world.fresh(rent(&house, "k1"));
+        let mut tx = world.db.begin().await.unwrap();
+        directpay_store::payments::initiate(&mut tx, &[fresh]).await.unwrap();
+        drop(tx);
+        assert!(!hears().await, "what was rolled back is no work");
+
+        world.pays(rent(&house, "k1")).await;
+
+        // Nobody else can be at a SQLite file: whoever writes wakes its own workers.
+        assert_eq!(hears().await, world.db.is_shared());
     });
 }
 

@@ -12,8 +12,8 @@ use directpay_domain::payment::{Actor, Circumstances, Command, Event, NewEvent, 
 use directpay_domain::rail::{DelayScale, Rail};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
-use directpay_store::bank_book::{self, Instruction, Plan, State, Told};
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
+use directpay_store::bank_book::{self, Instruction, Plan, State, Told};
 use directpay_store::leases::Lease;
 use directpay_store::payments::{Fresh, Initiated, Instructed, Outcome, Recorded};
 use directpay_store::properties::Property;
@@ -244,12 +244,7 @@ impl World {
     }
 
     pub(crate) fn fresh(&self, initiation: Initiation) -> Fresh {
-        Fresh {
-            initiation,
-            payment_id: PaymentId(self.id()),
-            event: self.new_event(),
-            at: self.circumstances(),
-        }
+        Fresh { initiation, payment_id: PaymentId(self.id()), event: self.new_event(), at: self.circumstances() }
     }
 
     pub(crate) async fn initiates(&self, batch: &[Initiation]) -> Vec<Outcome> {
@@ -294,8 +289,7 @@ impl World {
         let from = self.keep(async |tx| bank_book::cursor(tx, bank_book::CONNECTION).await).await;
         let told = bank_book::told_since(&self.db, from, 1_000).await.unwrap();
         let Some(last) = told.last() else { return };
-        let batch: Vec<_> =
-            told.iter().map(|told| self.instructed(told.reference.payment_id, command(told))).collect();
+        let batch: Vec<_> = told.iter().map(|told| self.instructed(told.reference.payment_id, command(told))).collect();
         self.keep(async |tx| {
             payments::record(tx, &batch).await?;
             assert!(bank_book::move_cursor(tx, bank_book::CONNECTION, from, last.position).await?);

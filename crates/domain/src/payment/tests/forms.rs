@@ -37,18 +37,16 @@ fn events() -> Vec<Event> {
 /// The first of each type, and of the retries one on each budget.
 fn one_of_each(events: Vec<Event>) -> Vec<Event> {
     let mut seen = Vec::new();
-    let is_new = |event: &Event| {
-        let retry = match event.change {
-            Change::RetryScheduled { retry, .. } => Some(retry),
-            _ => None,
-        };
-        let name = (event.change.event_type(), retry);
-        let is_new = !seen.contains(&name);
-        seen.push(name);
-        is_new
-    };
-    let mut is_new = is_new;
-    events.into_iter().filter(|event| is_new(event)).collect()
+    events
+        .into_iter()
+        .filter(|event| {
+            let budget = if let Change::RetryScheduled { retry, .. } = event.change { Some(retry) } else { None };
+            let name = (event.change.event_type(), budget);
+            let is_new = !seen.contains(&name);
+            seen.push(name);
+            is_new
+        })
+        .collect()
 }
 
 #[test]
@@ -67,7 +65,10 @@ fn events_are_written_as_ever() {
 
     assert_eq!(written.len(), frozen.len(), "\n{}", written.join("\n"));
     for (written, frozen) in written.iter().zip(frozen) {
-        assert_eq!(written, frozen, "\n\nA stored form changed. Events that were written before could no longer be read.");
+        assert_eq!(
+            written, frozen,
+            "\n\nA stored form changed. Events that were written before could no longer be read."
+        );
     }
 }
 

@@ -6,10 +6,12 @@ use serde_json::json;
 use super::initiate::FieldError;
 use super::*;
 
-fn decide(request: &Initiation, lease: &LeaseParties, accounts: &[AccountStanding]) -> Result<Payment, Vec<FieldError>> {
-    request
-        .decide(PAYMENT, Some(lease), accounts, at(start()), new_event(1, start()))
-        .map(|(payment, _)| payment)
+fn decide(
+    request: &Initiation,
+    lease: &LeaseParties,
+    accounts: &[AccountStanding],
+) -> Result<Payment, Vec<FieldError>> {
+    request.decide(PAYMENT, Some(lease), accounts, at(start()), new_event(1, start())).map(|(payment, _)| payment)
 }
 
 fn codes(answer: Result<Payment, Vec<FieldError>>) -> Vec<(&'static str, &'static str)> {
@@ -100,8 +102,7 @@ fn a_deactivated_receiving_account_is_refused_and_never_replaced() {
 fn to_a_stranger_a_lease_does_not_exist(#[case] lease: Option<LeaseParties>) {
     let request = Initiation { initiated_by: STRANGER, amount: usd(i64::MAX), ..initiation() };
 
-    let errors =
-        request.decide(PAYMENT, lease.as_ref(), &accounts(), at(start()), new_event(1, start())).unwrap_err();
+    let errors = request.decide(PAYMENT, lease.as_ref(), &accounts(), at(start()), new_event(1, start())).unwrap_err();
 
     assert_eq!(errors.len(), 1);
     assert_eq!((errors[0].0, errors[0].1.code), ("lease_id", "not_found"));
@@ -194,7 +195,8 @@ fn all_broken_rules_come_at_once() {
 
 #[test]
 fn the_same_request_is_a_replay_also_after_the_payment_moved_on() {
-    for request in [initiation(), spelled_out(), Initiation { metadata: Some(notes(json!({"a": 1}))), ..initiation() }] {
+    for request in [initiation(), spelled_out(), Initiation { metadata: Some(notes(json!({"a": 1}))), ..initiation() }]
+    {
         let mut life = Life::of(&request);
         assert!(request.is_repeated_by(&life.payment));
         life.submit();

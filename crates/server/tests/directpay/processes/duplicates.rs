@@ -38,16 +38,16 @@ async fn clicked(place: &Place, urls: &[&str]) {
     let mut ids = HashSet::new();
     for keys in keys.chunks(KEYS_AT_ONCE) {
         let mut clicks = JoinSet::new();
-        for (place, key) in keys.iter().enumerate() {
+        for (which, key) in keys.iter().enumerate() {
             for click in 0..CLICKS {
                 let (renter, key, url) = (renter.clone(), key.clone(), urls[click % urls.len()].to_owned());
-                clicks.spawn(async move { (place, renter.pay(&url, &key).await.unwrap()) });
+                clicks.spawn(async move { (which, renter.pay(&url, &key).await.unwrap()) });
             }
         }
         let mut answers = vec![Vec::new(); keys.len()];
         while let Some(click) = clicks.join_next().await {
-            let (place, answer) = click.unwrap();
-            answers[place].push(answer);
+            let (which, answer) = click.unwrap();
+            answers[which].push(answer);
         }
         ids.extend(answers.iter().map(|answers| one_payment(answers)));
     }
