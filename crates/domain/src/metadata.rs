@@ -12,6 +12,9 @@ pub struct Metadata(Map<String, Value>);
 impl Metadata {
     /// The most keys of the object itself.
     pub const KEYS_MAX: usize = 50;
+    /// The deepest nesting, the object itself being the first level. A stored event holds it some levels deeper, and whoever
+    /// reads that must not meet a reader's own limit.
+    pub const DEPTH_MAX: usize = 32;
     /// The most bytes of its compact JSON text.
     pub const BYTES_MAX: usize = 4096;
 
@@ -21,6 +24,9 @@ impl Metadata {
             return Err(Invalid::new("too_many_keys", "may have at most 50 keys"));
         }
         let value = Value::Object(object);
+        if Metadata::DEPTH_MAX < depth(&value) {
+            return Err(Invalid::new("too_deep", "may be nested 32 levels deep at most"));
+        }
         if has_nul(&value) {
             return Err(Invalid::new("malformed", "may not contain a NUL character"));
         }
@@ -38,6 +44,14 @@ impl Metadata {
     /// The object.
     pub fn as_object(&self) -> &Map<String, Value> {
         &self.0
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
     }
 }
 
@@ -65,6 +79,16 @@ mod tests {
         assert_eq!(Metadata::parse(keys(51)).unwrap_err().code, "too_many_keys");
         assert!(Metadata::parse(object(serde_json::json!({"n": "x".repeat(4088)}))).is_ok());
         assert_eq!(Metadata::parse(object(serde_json::json!({"n": "x".repeat(4089)}))).unwrap_err().code, "too_long");
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let nested = |depth: usize| {
+            let inner = (1..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+            object(serde_json::json!({ "a": inner }))
+        };
+        assert!(Metadata::parse(nested(32)).is_ok());
+        assert_eq!(Metadata::parse(nested(33)).unwrap_err().code, "too_deep");
     }
 
     #[test]

@@ -270,7 +270,7 @@ pub async fn advance(db: &Db, now: Instant, limit: i64) -> Result<usize, StoreEr
     let due: Vec<DueRow> = tx
         .fetch_all(
             "SELECT reference, next_state, next_at, reason_code, reason_text, return_after FROM bank_instructions
-             WHERE next_at IS NOT NULL AND next_at <= $1 ORDER BY next_at LIMIT $2",
+             WHERE next_at IS NOT NULL AND next_at <= $1 ORDER BY next_at, reference LIMIT $2",
             (now.micros(), limit),
         )
         .await?;

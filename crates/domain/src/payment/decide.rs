@@ -181,7 +181,8 @@ impl Payment {
     /// Back-off after a transient error, or failure when the budget is spent.
     fn put_off(&self, reason: &Reason, at: Circumstances) -> (Change, Option<Reason>) {
         if TRANSIENT_RETRIES_MAX <= self.transient_retries {
-            return (Change::Failed, Some(reason.clone()));
+            // Under one code whatever the bank said last: it is what a person may retry.
+            return (Change::Failed, Some(Reason::new(Reason::BANK_UNAVAILABLE, reason.text.clone())));
         }
         let full = BACKOFF_BASE_US << self.transient_retries;
         // Between half and the whole of it, so that payments put off together do not come back together.

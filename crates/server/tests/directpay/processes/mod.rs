@@ -1,7 +1,12 @@
 //! DirectPay as real processes, which are started, stopped, killed and run side by side.
 
+mod commands;
 mod crash;
 mod duplicates;
+mod hand_over;
 mod lease;
 mod place;
 mod process;
+mod settings;
+mod stopping;
+mod two_processes;

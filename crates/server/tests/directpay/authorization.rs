@@ -1,0 +1,270 @@
+//! Who may reach what: every operation of the API document × nobody, strangers, and the right party.
+//!
+//! The operations come from the document, so that a new endpoint cannot be forgotten: one that this table does not know
+//! fails the test.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::document::{Operation, document, operations};
+use crate::harness::{Answer, Home, TestApp, Visitor, account, address, event_types, on_both, terms, with, without};
+
+/// How strangers are kept away from one operation.
+enum Strangers {
+    /// It concerns nobody but the caller: each gets the own.
+    SeeTheirOwn,
+    /// It lists what the caller may see, which is nothing.
+    SeeNothing,
+    /// For them it is not there.
+    FindNothing,
+    /// The bodies name things that are not there for them; another role may not even try.
+    AreRefused { landlord: u16, renter: u16 },
+}
+use Strangers::{AreRefused, FindNothing, SeeNothing, SeeTheirOwn};
+
+/// One operation, filled in with the things of one home.
+struct Attempt {
+    path: String,
+    body: Value,
+    /// Who may, and is answered so.
+    right: Right,
+    status: u16,
+    strangers: Strangers,
+}
+
+#[derive(Clone, Copy)]
+enum Right {
+    Landlord,
+    Renter,
+}
+
+/// How an operation is tried; none for an operation that nobody has to sign in for.
+fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<Attempt> {
+    let (landlord, renter) = (home.landlord.id.as_str(), home.renter.id.as_str());
+    let (lease, property, payment) = (home.lease.as_str(), home.property.as_str(), things.payment.as_str());
+    let account_id = things.spare_account.as_str();
+    let none = Value::Null;
+    let refused = |landlord, renter| AreRefused { landlord, renter };
+    let (parameter, body, right, status, strangers) = match operation.id.as_str() {
+        "create_user" | "create_token" | "revoke_token" | "read_health" | "read_readiness" => return None,
+        "read_me" => ("", none, Right::Renter, 200, SeeTheirOwn),
+        "read_user" => (landlord, none, Right::Renter, 200, FindNothing),
+        "list_users" => ("LANDLORD", none, Right::Renter, 200, SeeNothing),
+        "create_bank_account" => ("", account("777777"), Right::Renter, 201, SeeTheirOwn),
+        "list_bank_accounts" => (renter, none, Right::Renter, 200, FindNothing),
+        "set_primary_bank_account" | "activate_bank_account" | "deactivate_bank_account" => {
+            (account_id, none, Right::Renter, 200, FindNothing)
+        }
+        "create_property" => ("", address(), Right::Landlord, 201, refused(201, 403)),
+        "read_property" => (property, none, Right::Landlord, 200, FindNothing),
+        "list_properties" => (landlord, none, Right::Landlord, 200, FindNothing),
+        "create_lease" => ("", terms(&things.empty_property, renter), Right::Landlord, 201, refused(422, 403)),
+        "list_leases" | "list_payments" => ("", none, Right::Renter, 200, SeeNothing),
+        "read_lease" | "read_schedule" | "list_payments_of_lease" => (lease, none, Right::Renter, 200, FindNothing),
+        "list_leases_of_renter" => (renter, none, Right::Landlord, 200, FindNothing),
+        "list_leases_of_property" => (property, none, Right::Renter, 200, FindNothing),
+        "terminate_lease" => (things.open_ended.as_str(), json!({"end_date": "2026-03-01"}), Right::Landlord, 200, FindNothing),
+        "initiate_payment" => {
+            let rent = with(&home.rent("1.00"), "idempotency_key", json!("matrix"));
+            ("", rent, Right::Renter, 201, refused(422, 422))
+        }
+        "read_payment" | "read_history" => (payment, none, Right::Landlord, 200, FindNothing),
+        "cancel_payment" => (payment, none, Right::Renter, 409, FindNothing),
+        "retry_payment" => (payment, none, Right::Renter, 409, FindNothing),
+        unknown => panic!("the operation {unknown} is new: say here who may use it"),
+    };
+    let path = operation.path.split('/').map(|part| if part.starts_with('{') { parameter } else { part });
+    let path = path.collect::<Vec<_>>().join("/");
+    Some(Attempt { path, body, right, status, strangers })
+}
+
+/// More things of the home, for operations that change something.
+struct Things {
+    payment: String,
+    spare_account: String,
+    empty_property: String,
+    open_ended: String,
+}
+
+impl Things {
+    async fn of(home: &Home<'_>) -> Things {
+        let property = home.landlord.add_property().await.id();
+        let open_ended = without(&terms(&property, &home.renter.id), "end_date");
+        Things {
+            payment: home.paid("paid").await.id(),
+            spare_account: home.renter.link_account("888888").await.id(),
+            empty_property: home.landlord.add_property().await.id(),
+            open_ended: home.landlord.post("/api/v1/leases/", &open_ended).await.must(201).id(),
+        }
+    }
+}
+
+#[test]
+fn an_unrelated_person_reaches_nothing_by_any_operation_of_the_document() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let things = Things::of(&home).await;
+        // Strangers have a home of their own, so that an empty answer is not empty for want of anything.
+        let strangers = [app.sign_up("LANDLORD").await, app.sign_up("RENTER").await];
+        let secrets = secrets(&home, &things);
+        let mut tried = 0;
+        for operation in operations(&document()) {
+            let Some(attempt) = attempt(&operation, &home, &things) else {
+                assert!(operation.is_open, "{} must be open or be tried", operation.id);
+                continue;
+            };
+            assert!(!operation.is_open, "{} is open to anybody", operation.id);
+            let nobody = send(app, None, &operation.method, &attempt).await.refuses(401, "unauthorized");
+            assert_reveals_nothing(&nobody, &secrets);
+            for stranger in &strangers {
+                let answer = send(app, Some(stranger), &operation.method, &attempt).await;
+                assert_kept_away(&answer, stranger, &attempt, &secrets);
+            }
+            let right = match attempt.right {
+                Right::Landlord => &home.landlord,
+                Right::Renter => &home.renter,
+            };
+            send(app, Some(right), &operation.method, &attempt).await.must(attempt.status);
+            tried += 1;
+        }
+        assert!(25 <= tried, "{tried}");
+        let history = home.landlord.history(&things.payment).await;
+        assert_eq!(event_types(&history), ["initiated", "processing", "completed"]);
+    });
+}
+
+async fn send(app: &TestApp, who: Option<&Visitor<'_>>, method: &Method, attempt: &Attempt) -> Answer {
+    let mut call = app.call(method.clone(), &attempt.path);
+    if let Some(visitor) = who {
+        call = call.bearer(&visitor.token);
+    }
+    if attempt.body.is_null() { call } else { call.json(&attempt.body) }.send().await
+}
+
+fn assert_kept_away(answer: &Answer, stranger: &Visitor<'_>, attempt: &Attempt, secrets: &[String]) {
+    let status = answer.status;
+    let is_landlord = stranger.email.starts_with("landlord");
+    let context = format!("{} to a stranger: {status} {}", answer.line, answer.text);
+    match &attempt.strangers {
+        SeeTheirOwn => assert!(matches!(status, 200 | 201) && answer.text.contains(&stranger.id), "{context}"),
+        SeeNothing => assert!(status == 200 && answer.rows().is_empty(), "{context}"),
+        FindNothing => {
+            answer.clone().refuses(404, "not_found");
+        }
+        AreRefused { landlord, renter } => {
+            assert_eq!(status, if is_landlord { *landlord } else { *renter }, "{context}");
+            if status == 422 {
+                assert!(answer.fields().iter().any(|(_, code)| *code == "not_found"), "{context}");
+            }
+        }
+    }
+    assert_reveals_nothing(answer, secrets);
+}
+
+/// What a stranger must never read, although a body of the stranger's own may name the ids.
+fn secrets(home: &Home<'_>, things: &Things) -> Vec<String> {
+    [
+        home.landlord.id.as_str(),
+        home.renter.id.as_str(),
+        home.landlord.email.as_str(),
+        home.renter.email.as_str(),
+        home.lease.as_str(),
+        home.property.as_str(),
+        home.renter_account.as_str(),
+        home.landlord_account.as_str(),
+        things.payment.as_str(),
+        "1500.00",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn assert_reveals_nothing(answer: &Answer, secrets: &[String]) {
+    for secret in secrets {
+        assert!(!answer.text.contains(secret), "{} reveals {secret}: {}", answer.line, answer.text);
+    }
+}
+
+#[test]
+fn what_is_there_for_others_cannot_be_told_from_what_is_not_there() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let payment = home.paid("rent").await.id();
+        let stranger = app.sign_up("LANDLORD").await;
+        let nothing = "01890000-0000-7000-8000-000000000000";
+        for (path, id) in [
+            ("/api/v1/users/{}", home.renter.id.as_str()),
+            ("/api/v1/bank-accounts/user/{}", &home.renter.id),
+            ("/api/v1/properties/{}", &home.property),
+            ("/api/v1/properties/landlord/{}", &home.landlord.id),
+            ("/api/v1/leases/{}", &home.lease),
+            ("/api/v1/leases/{}/schedule", &home.lease),
+            ("/api/v1/leases/renter/{}", &home.renter.id),
+            ("/api/v1/leases/property/{}", &home.property),
+            ("/api/v1/payments/{}", &payment),
+            ("/api/v1/payments/{}/history", &payment),
+            ("/api/v1/payments/lease/{}", &home.lease),
+        ] {
+            let seen = async |id: &str| {
+                let call = stranger.call(crate::harness::GET, &path.replace("{}", id)).header("X-Request-Id", "same");
+                let answer = call.send().await.refuses(404, "not_found");
+                (answer.status, answer.text)
+            };
+            assert_eq!(seen(id).await, seen(nothing).await, "{path}");
+        }
+    });
+}
+
+#[test]
+fn a_landlord_and_a_renter_see_of_each_other_only_what_they_have_in_common() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let other = app.home().await;
+        // The renter of the first home rents from the second landlord as well.
+        let property = other.landlord.add_property().await.id();
+        let common = other.landlord.sign_lease(&property, &home.renter.id).await.id();
+        let of_renter = format!("/api/v1/leases/renter/{}", home.renter.id);
+        assert_eq!(other.landlord.get(&of_renter).await.must(200).column("id"), [common.as_str()]);
+        assert_eq!(home.renter.get(&of_renter).await.must(200).rows().len(), 2);
+        other.renter.get(&of_renter).await.refuses(404, "not_found");
+        // Their payments and accounts stay apart.
+        home.paid("rent").await;
+        assert!(other.landlord.get("/api/v1/payments/").await.must(200).rows().is_empty());
+        let accounts = format!("/api/v1/bank-accounts/user/{}", home.renter.id);
+        other.landlord.get(&accounts).await.refuses(404, "not_found");
+        // A renter of one house sees of its leases the own ones only.
+        let next = with(&with(&terms(&home.property, &other.renter.id), "start_date", json!("2026-07-01")), "end_date", json!("2026-12-31"));
+        let second = home.landlord.post("/api/v1/leases/", &next).await.must(201).id();
+        let of_property = format!("/api/v1/leases/property/{}", home.property);
+        assert_eq!(home.landlord.get(&of_property).await.must(200).column("id"), [second.as_str(), home.lease.as_str()]);
+        assert_eq!(home.renter.get(&of_property).await.must(200).column("id"), [home.lease.as_str()]);
+        assert_eq!(other.renter.get(&of_property).await.must(200).column("id"), [second.as_str()]);
+        // Accounts of people who are not on the lease are not there.
+        let rent = with(&home.rent("1.00"), "payee_account_id", json!(other.landlord_account));
+        home.renter.pay("k", &rent).await.refuses_fields(&[("payee_account_id", "not_found")]);
+        let lease = with(&terms(&property, &home.renter.id), "payee_account_id", json!(home.landlord_account));
+        other.landlord.post("/api/v1/leases/", &lease).await.refuses_fields(&[("payee_account_id", "not_found")]);
+    });
+}
+
+#[test]
+fn an_administrator_reads_all_and_moves_no_money() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let admin = app.admin().await;
+        admin.post("/api/v1/bank-accounts/", &account("4444")).await.refuses(403, "forbidden");
+        admin.post("/api/v1/properties/", &address()).await.refuses(403, "forbidden");
+        admin.post("/api/v1/leases/", &terms(&home.property, &home.renter.id)).await.refuses(403, "forbidden");
+        admin.pay("k", &home.rent("1.00")).await.refuses_fields(&[("lease_id", "not_found")]);
+        for list in ["/api/v1/leases/", "/api/v1/payments/"] {
+            assert!(admin.get(list).await.must(200).rows().is_empty());
+        }
+        let path = format!("/api/v1/leases/{}/terminate", home.lease);
+        admin.post(&path, &json!({"end_date": "2026-03-01"})).await.refuses(403, "forbidden");
+        let path = format!("/api/v1/bank-accounts/{}/deactivate", home.renter_account);
+        admin.patch(&path).await.refuses(404, "not_found");
+        // Landlords do not find administrators by address.
+        let found = home.landlord.get("/api/v1/users/role/ADMIN?email=admin@example.com").await.must(200);
+        assert!(found.rows().is_empty());
+    });
+}

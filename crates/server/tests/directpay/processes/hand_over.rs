@@ -1,0 +1,155 @@
+//! A worker dies between the intent and the hand-over: another one hands over, once, under the same reference.
+
+use std::time::Duration;
+
+use directpay_domain::id::PaymentId;
+use directpay_domain::payment::{Actor, Command, NewEvent};
+use directpay_domain::rail::DelayScale;
+use directpay_server::clock::{self, Clock, Stopwatch};
+use directpay_store::payments::{self, Instructed};
+use directpay_store::{Db, work};
+use serde_json::Value;
+
+use super::lease::Renter;
+use super::place::{Place, count};
+use super::process::Process;
+
+/// How long a claim lasts, and some time to act on its end.
+const CLAIM: Duration = Duration::from_secs(10);
+const LEEWAY: Duration = Duration::from_secs(3);
+
+const COMPLETED: &str = "SELECT COUNT(*) FROM payments WHERE status = 'COMPLETED'";
+const PROCESSING: &str = "SELECT COUNT(*) FROM payments WHERE status = 'PROCESSING'";
+const INSTRUCTIONS: &str = "SELECT COUNT(*) FROM bank_instructions";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_intent_without_instruction_is_handed_over_when_the_server_starts_again_on_sqlite() {
+    let place = Place::on_sqlite();
+    let server = place.serve(&["--no-workers"]);
+    let (renter, id) = pays(&server).await;
+    server.stop();
+    let db = place.db().await;
+    // Far longer than the test: whoever has the file to itself does not wait for it.
+    intends_and_dies(&db, &id, Duration::from_secs(600)).await;
+
+    let server = place.serve(&[]);
+    until(&db, COMPLETED, CLAIM).await;
+
+    handed_over_once(&place, &server, &renter, &id, &db).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_intent_without_instruction_is_handed_over_when_its_claim_runs_out_on_postgresql() {
+    let place = Place::on_postgres();
+    let server = place.serve(&["--no-workers"]);
+    let (renter, id) = pays(&server).await;
+    let db = place.db().await;
+    let claim = Duration::from_secs(3);
+    intends_and_dies(&db, &id, claim).await;
+
+    let claimed = Stopwatch::start();
+    let worker = place.work();
+    tokio::time::sleep(claim / 2).await;
+    assert_eq!(count(&db, INSTRUCTIONS).await, 0, "a claim that has not run out is respected");
+    until(&db, COMPLETED, claim + LEEWAY).await;
+    println!("taken over {:?} after a claim of {claim:?} began", claimed.elapsed());
+
+    handed_over_once(&place, &server, &renter, &id, &db).await;
+    worker.stop();
+}
+
+/// The bank is made to hesitate, so that the worker is killed with the claim in its hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_worker_takes_over_from_a_killed_one_within_ten_seconds() {
+    let place = Place::on_postgres();
+    let server = place.serve(&["--no-workers"]);
+    let db = place.db().await;
+    let mut hesitation = db.begin().await.unwrap();
+    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let mut first = place.work();
+    let (renter, id) = pays(&server).await;
+    until(&db, PROCESSING, LEEWAY).await;
+
+    first.kill();
+    let killed = Stopwatch::start();
+    drop(hesitation);
+    let second = place.work();
+    until(&db, COMPLETED, CLAIM + LEEWAY).await;
+    println!("taken over {:?} after the kill", killed.elapsed());
+
+    handed_over_once(&place, &server, &renter, &id, &db).await;
+    second.stop();
+}
+
+/// A bank that takes longer than a claim lasts: whoever lives keeps its claim, and nobody else hands over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_renewed_while_its_owner_lives() {
+    let place = Place::on_postgres();
+    let server = place.serve(&["--no-workers"]);
+    let db = place.db().await;
+    let mut hesitation = db.begin().await.unwrap();
+    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let workers = [place.work(), place.work()];
+    let (renter, id) = pays(&server).await;
+    until(&db, PROCESSING, LEEWAY).await;
+    let owners = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO bank%'";
+    tokio::time::sleep(CLAIM + Duration::from_secs(2)).await;
+
+    assert_eq!(count(&db, owners).await, 1, "two workers hand over the same payment");
+    drop(hesitation);
+    until(&db, COMPLETED, LEEWAY).await;
+
+    handed_over_once(&place, &server, &renter, &id, &db).await;
+    workers.into_iter().for_each(|worker| drop(worker.stop()));
+}
+
+async fn pays(server: &Process) -> (Renter, String) {
+    let renter = Renter::settle_in(&server.url, "000123456789").await;
+    let answer = renter.pay(&server.url, "rent").await.unwrap();
+    let id = answer.id().to_owned();
+    (renter, id)
+}
+
+/// What a worker does before it asks the bank, and no more.
+async fn intends_and_dies(db: &Db, id: &str, claim: Duration) {
+    let clock = Clock::default();
+    let event = || NewEvent {
+        id: clock::new_id().into(),
+        occurred_at: clock.business(),
+        actor: Actor::System("submit-worker".to_owned()),
+        request_id: None,
+    };
+    let submit = Instructed {
+        payment_id: PaymentId(id.parse().unwrap()),
+        command: Command::Submit,
+        events: [event(), event()],
+        at: clock.circumstances(DelayScale::parse("0").unwrap()),
+    };
+    let now_us = clock.process_us();
+    let until_us = now_us + i64::try_from(claim.as_micros()).unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let claimed = work::claim(&mut tx, clock.business(), now_us, until_us, clock::new_id(), 1).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    payments::record(&mut tx, &[submit]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!((count(db, PROCESSING).await, count(db, INSTRUCTIONS).await), (1, 0));
+}
+
+async fn until(db: &Db, sql: &'static str, patience: Duration) {
+    let started = Stopwatch::start();
+    while count(db, sql).await != 1 {
+        assert!(started.elapsed() < patience, "not after {patience:?}: {sql}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn handed_over_once(place: &Place, server: &Process, renter: &Renter, id: &str, db: &Db) {
+    let mut tx = db.begin_read().await.unwrap();
+    let told: Vec<(String, String)> =
+        tx.fetch_all("SELECT reference, state FROM bank_outcomes ORDER BY position", ()).await.unwrap();
+    assert_eq!(told, [(format!("{}-1", id.replace('-', "")), "SETTLED".to_owned())]);
+    drop(tx);
+    let payment = renter.payment(&server.url, id).await;
+    assert_eq!((&payment["status"], &payment["version"]), (&Value::from("COMPLETED"), &Value::from(3)));
+    place.verify();
+}
