@@ -11,6 +11,7 @@ use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
 use directpay_store::{Db, PoolSize, Schema, work};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -49,6 +50,8 @@ pub enum SchemaPolicy {
     Migrate,
     /// On SQLite bring it up to date, on PostgreSQL refuse.
     MigrateEmbedded,
+    /// Refuse: whoever only looks changes nothing, and makes no database where none is.
+    Refuse,
 }
 
 /// An open database, and the lock that keeps others away from it.
@@ -61,6 +64,9 @@ pub struct Opened {
 /// Opens the database and sees to its schema.
 pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> anyhow::Result<Opened> {
     let (db, lock) = match url {
+        DatabaseUrl::Sqlite(file) if policy == SchemaPolicy::Refuse && !file.exists() => {
+            bail!("there is no database {}", file.display())
+        }
         DatabaseUrl::Sqlite(file) => {
             let lock = match company {
                 Company::Alone => Some(lock(file)?),
@@ -80,6 +86,7 @@ pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> 
         (Schema::Old, SchemaPolicy::MigrateEmbedded) if db.is_shared() => {
             bail!("the database has an old schema or none: run `directpay migrate`, or start with --migrate")
         }
+        (Schema::Old, SchemaPolicy::Refuse) => bail!("the database has an old schema or none: run `directpay migrate`"),
         (Schema::Old, SchemaPolicy::Migrate | SchemaPolicy::MigrateEmbedded) => {
             db.migrate().await.context("cannot bring the schema up to date")?;
         }
@@ -210,12 +217,23 @@ impl Server {
     }
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-pub async fn told_to_stop() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+/// Hears when the process is told to stop.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From here on neither SIGTERM nor Ctrl-C ends the process by itself: what was begun has to be ended in order.
+    pub fn watch() -> anyhow::Result<StopSignals> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Waits for either.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

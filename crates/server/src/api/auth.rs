@@ -112,7 +112,7 @@ pub struct TokenView {
     operation_id = "create_token",
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, body = TokenView),
+        (status = 200, body = TokenView, description = "Signed in"),
         (status = 400, body = OAuthProblem, description = "Refused as RFC 6749 says"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "The body is longer than 1 MiB"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is not a form"),

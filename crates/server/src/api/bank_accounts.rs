@@ -143,7 +143,7 @@ impl From<BankAccount> for BankAccountView {
     tag = "bank accounts",
     request_body = LinkBankAccount,
     responses(
-        (status = 201, body = BankAccountView, headers(("Location" = String))),
+        (status = 201, body = BankAccountView, description = "Linked", headers(("Location" = String))),
         WithBody, OfRole, OfState, SignedIn, Always,
     ),
 )]
@@ -217,7 +217,7 @@ fn already_linked(error: StoreError) -> ApiError {
     path = "/bank-accounts/user/{user_id}",
     tag = "bank accounts",
     params(("user_id" = Uuid, Path), ListQuery),
-    responses((status = 200, body = List<BankAccountView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<BankAccountView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_bank_accounts(
     State(app): State<App>,
@@ -242,7 +242,7 @@ pub async fn list_bank_accounts(
     path = "/bank-accounts/{id}/set-primary",
     tag = "bank accounts",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = BankAccountView), OfOne, OfState, SignedIn, Always),
+    responses((status = 200, body = BankAccountView, description = "The account as it is now"), OfOne, OfState, SignedIn, Always),
 )]
 pub async fn set_primary_bank_account(
     State(app): State<App>,
@@ -269,7 +269,7 @@ pub async fn set_primary_bank_account(
     path = "/bank-accounts/{id}/activate",
     tag = "bank accounts",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = BankAccountView), OfOne, OfState, SignedIn, Always),
+    responses((status = 200, body = BankAccountView, description = "The account as it is now"), OfOne, OfState, SignedIn, Always),
 )]
 pub async fn activate_bank_account(
     State(app): State<App>,
@@ -282,7 +282,8 @@ pub async fn activate_bank_account(
     if !account.is_active {
         bank_accounts::activate(&mut tx, owner, id).await.map_err(already_linked)?;
         if !bank_accounts::has_primary(&mut tx, owner).await? {
-            bank_accounts::mark_primary(&mut tx, owner, id).await?;
+            bank_accounts::clear_primary(&mut tx, owner).await?;
+            bank_accounts::mark_oldest_primary(&mut tx, owner).await?;
         }
     }
     answer(tx, owner, id).await
@@ -297,7 +298,7 @@ pub async fn activate_bank_account(
     path = "/bank-accounts/{id}/deactivate",
     tag = "bank accounts",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = BankAccountView), OfOne, SignedIn, Always),
+    responses((status = 200, body = BankAccountView, description = "The account as it is now"), OfOne, SignedIn, Always),
 )]
 pub async fn deactivate_bank_account(
     State(app): State<App>,

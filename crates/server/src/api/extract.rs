@@ -34,6 +34,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(ApiError::unsupported_media_type("application/json"));
         }
         let body = body(request, state).await?;
+        // A list of the fields' values in their order would be read as well.
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(ApiError::malformed_json());
+        }
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| refusal(&error))?;
         reader.end().map_err(|_| ApiError::malformed_json())?;
@@ -75,7 +79,13 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
         path => path.to_owned(),
     };
     let named = message.split('`').nth(1).unwrap_or_default();
-    let inside = |name: &str| if path.is_empty() || path == name { name.to_owned() } else { format!("{path}.{name}") };
+    let inside = |name: &str| match (path.as_str(), name) {
+        ("", _) => name.to_owned(),
+        // An object of the caller's own: its path is all that is known.
+        (path, "") => path.to_owned(),
+        (path, name) if path == name => name.to_owned(),
+        (path, name) => format!("{path}.{name}"),
+    };
     if message.starts_with("missing field") {
         ApiError::invalid(&inside(named), Invalid::new("required", "is missing"))
     } else if message.starts_with("unknown field") {

@@ -21,7 +21,7 @@ pub struct HealthView {
 const OK: Json<HealthView> = Json(HealthView { status: "ok" });
 
 /// Is the process up?
-#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = HealthView)), security(()))]
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = HealthView, description = "All is well")), security(()))]
 pub async fn read_health() -> Json<HealthView> {
     OK
 }
@@ -29,7 +29,7 @@ pub async fn read_health() -> Json<HealthView> {
 /// Can it do its work?
 ///
 /// The database answers with the right schema, and the workers of this process are alive.
-#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, body = HealthView), Always), security(()))]
+#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, body = HealthView, description = "All is well"), Always), security(()))]
 pub async fn read_readiness(State(app): State<App>) -> Result<Json<HealthView>, ApiError> {
     match app.db.schema().await {
         Ok(Schema::Current) => {}

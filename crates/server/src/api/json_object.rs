@@ -53,8 +53,11 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         Ok(Value::from(value))
     }
 
+    /// Written out, without an exponent: PostgreSQL gives `1e16` back as `10000000000000000`, and a number must stay equal to
+    /// itself.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("invalid value: not a number"))
+        let number = value.to_string().parse::<Number>();
+        number.map(Value::Number).map_err(|_| E::custom("invalid value: not a number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -85,6 +88,14 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_the_same_with_and_without_an_exponent() {
+        let numbers = r#"{"a":[1e16,10000000000000000,1e16,1.0,1e-7,-2.5e3,1e100]}"#;
+        let read = serde_json::from_str::<JsonObject>(numbers).unwrap();
+        let written = r#"{"a":[10000000000000000,10000000000000000,10000000000000000,1,1e-7,-2500,1e+100]}"#;
+        assert_eq!(Value::Object(read.0).to_string(), written);
+    }
 
     #[test]
     fn a_key_that_stands_twice_is_refused_at_any_depth() {

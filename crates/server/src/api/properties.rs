@@ -155,7 +155,7 @@ impl From<Property> for PropertyView {
     tag = "properties",
     request_body = NewProperty,
     responses(
-        (status = 201, body = PropertyView, headers(("Location" = String))),
+        (status = 201, body = PropertyView, description = "Entered", headers(("Location" = String))),
         WithBody, OfRole, SignedIn, Always,
     ),
 )]
@@ -180,7 +180,7 @@ pub async fn create_property(
     path = "/properties/{id}",
     tag = "properties",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = PropertyView), OfOne, SignedIn, Always),
+    responses((status = 200, body = PropertyView, description = "The property"), OfOne, SignedIn, Always),
 )]
 pub async fn read_property(
     State(app): State<App>,
@@ -201,7 +201,7 @@ pub async fn read_property(
     path = "/properties/landlord/{landlord_id}",
     tag = "properties",
     params(("landlord_id" = Uuid, Path), ListQuery),
-    responses((status = 200, body = List<PropertyView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<PropertyView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_properties(
     State(app): State<App>,

@@ -107,7 +107,7 @@ impl From<User> for UserView {
     path = "/users/",
     tag = "users",
     request_body = SignUp,
-    responses((status = 201, body = UserView, headers(("Location" = String))), WithBody, OfState, Always),
+    responses((status = 201, body = UserView, description = "Signed up", headers(("Location" = String))), WithBody, OfState, Always),
     security(()),
 )]
 pub async fn create_user(State(app): State<App>, Json(request): Json<SignUp>) -> Result<Response, ApiError> {
@@ -141,7 +141,7 @@ async fn enroll(app: &App, person: Person) -> Result<User, ApiError> {
 }
 
 /// Read the own profile.
-#[utoipa::path(get, path = "/users/me", tag = "users", responses((status = 200, body = UserView), SignedIn, Always))]
+#[utoipa::path(get, path = "/users/me", tag = "users", responses((status = 200, body = UserView, description = "The profile"), SignedIn, Always))]
 pub async fn read_me(State(app): State<App>, caller: Caller) -> Result<Json<UserView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
     let user = users::find(&mut tx, caller.user_id).await?.ok_or_else(ApiError::unauthorized)?;
@@ -156,7 +156,7 @@ pub async fn read_me(State(app): State<App>, caller: Caller) -> Result<Json<User
     path = "/users/{user_id}",
     tag = "users",
     params(("user_id" = Uuid, Path)),
-    responses((status = 200, body = UserView), OfOne, SignedIn, Always),
+    responses((status = 200, body = UserView, description = "The profile"), OfOne, SignedIn, Always),
 )]
 pub async fn read_user(State(app): State<App>, caller: Caller, Id(id): Id<UserId>) -> Result<Json<UserView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
@@ -186,7 +186,7 @@ pub struct EmailQuery {
     path = "/users/role/{role}",
     tag = "users",
     params(("role" = String, Path, example = "RENTER"), ListQuery, EmailQuery),
-    responses((status = 200, body = List<UserView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<UserView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_users(
     State(app): State<App>,

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::clock::Clock;
 use crate::config::{Database, RateLimit, ServeArgs, SimulatorArgs};
-use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, told_to_stop};
+use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// API, and workers unless they are left to others, until told to stop.
 pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> {
@@ -16,10 +16,11 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         rate_limit: args.rate_limit,
         workers: args.workers && !args.no_workers,
     };
+    let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner)?;
     let server = Server::start(&running.app, args.listen).await?;
     announce(&server);
-    told_to_stop().await?;
+    stop.told().await;
     tracing::info!("stopping");
     server.finish().await;
     running.finish().await;
@@ -37,9 +38,10 @@ pub fn announce(server: &Server) {
 pub async fn worker(database: &Database, simulator: SimulatorArgs) -> anyhow::Result<()> {
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::MigrateEmbedded).await?;
     let manner = Manner { scale: simulator.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
+    let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner)?;
     println!("working on {}", database.url);
-    told_to_stop().await?;
+    stop.told().await;
     running.finish().await;
     Ok(())
 }

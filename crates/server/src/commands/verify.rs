@@ -13,7 +13,7 @@ use crate::running::{self, Company, SchemaPolicy};
 
 /// Checks everything and prints what was checked.
 pub async fn verify(database: &Database) -> anyhow::Result<ExitCode> {
-    let opened = running::open(&database.url, Company::Beside, SchemaPolicy::MigrateEmbedded).await?;
+    let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Refuse).await?;
     let audit = with_progress(&opened.db).await?;
     print(&audit);
     Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

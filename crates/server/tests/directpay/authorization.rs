@@ -52,9 +52,8 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "list_users" => ("LANDLORD", none, Right::Renter, 200, SeeNothing),
         "create_bank_account" => ("", account("777777"), Right::Renter, 201, SeeTheirOwn),
         "list_bank_accounts" => (renter, none, Right::Renter, 200, FindNothing),
-        "set_primary_bank_account" | "activate_bank_account" | "deactivate_bank_account" => {
-            (account_id, none, Right::Renter, 200, FindNothing)
-        }
+        "set_primary_bank_account" | "activate_bank_account" => (account_id, none, Right::Renter, 200, FindNothing),
+        "deactivate_bank_account" => (things.superfluous_account.as_str(), none, Right::Renter, 200, FindNothing),
         "create_property" => ("", address(), Right::Landlord, 201, refused(201, 403)),
         "read_property" => (property, none, Right::Landlord, 200, FindNothing),
         "list_properties" => (landlord, none, Right::Landlord, 200, FindNothing),
@@ -82,6 +81,7 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
 struct Things {
     payment: String,
     spare_account: String,
+    superfluous_account: String,
     empty_property: String,
     open_ended: String,
 }
@@ -92,6 +92,7 @@ impl Things {
         let open_ended = without(&terms(&property, &home.renter.id), "end_date");
         Things {
             payment: home.paid("paid").await.id(),
+            superfluous_account: home.renter.link_account("999999").await.id(),
             spare_account: home.renter.link_account("888888").await.id(),
             empty_property: home.landlord.add_property().await.id(),
             open_ended: home.landlord.post("/api/v1/leases/", &open_ended).await.must(201).id(),

@@ -79,31 +79,46 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         tokens(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
+        let mut before = app.contents().await;
+        let mut wrong = Vec::new();
         for case in &cases.0 {
-            check(app, &home, case).await;
+            let answer = send(app, &home, case).await;
+            wrong.extend(judge(case, &answer));
+            let after = app.contents().await;
+            if before != after {
+                wrong.push(format!("{} leaves a trace", case.told()));
+            }
+            before = after;
         }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
 }
 
-async fn check(app: &TestApp, home: &Home<'_>, case: &Case) {
-    let before = app.contents().await;
-    let answer = send(app, home, case).await;
-    let body = match &case.sent {
-        Nothing => String::new(),
-        Json(body) => body.to_string(),
-        Raw(_, body) => String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
-    };
-    let context = format!("{} {} {body} -> {} {}", case.method, case.path, answer.status, answer.text);
-    assert_eq!(answer.status, case.status, "{context}");
-    if case.code.starts_with("oauth:") {
-        assert_eq!(answer["error"], case.code.trim_start_matches("oauth:"), "{context}");
-        assert!(answer["error_description"].is_string(), "{context}");
-    } else {
-        println!("{} {}", case.method, case.path);
-        let answer = answer.refuses(case.status, case.code);
-        assert_eq!(answer.fields(), case.fields, "{context}");
+impl Case {
+    fn told(&self) -> String {
+        let body = match &self.sent {
+            Nothing => String::new(),
+            Json(body) => body.to_string(),
+            Raw(_, body) => String::from_utf8_lossy(body).into_owned(),
+        };
+        format!("{} {} {}", self.method, self.path, body.chars().take(300).collect::<String>())
     }
-    assert_eq!(app.contents().await, before, "left a trace: {context}");
+}
+
+/// What is not as the table says.
+fn judge(case: &Case, answer: &Answer) -> Option<String> {
+    let wrong = format!("{} -> {} {}", case.told(), answer.status, answer.text);
+    let as_told = match case.code.strip_prefix("oauth:") {
+        Some(error) => answer["error"] == error && answer["error_description"].is_string(),
+        None => answer["code"] == case.code && answer.fields() == case.fields,
+    };
+    if answer.status != case.status || !as_told {
+        return Some(wrong);
+    }
+    if !case.code.starts_with("oauth:") {
+        answer.clone().refuses(case.status, case.code);
+    }
+    None
 }
 
 async fn send(app: &TestApp, home: &Home<'_>, case: &Case) -> Answer {
@@ -129,11 +144,15 @@ async fn send(app: &TestApp, home: &Home<'_>, case: &Case) -> Answer {
 /// What is no JSON object at all.
 fn bodies(cases: &mut Cases) {
     let users = "/api/v1/users/";
-    for body in ["", " ", "{", "{\"email\":", "nonsense", "[]", "[1]", "null", "true", "\"text\"", "12", "{} {}", "{'a': 1}", "{\"a\": 1,}"] {
+    for body in ["", " ", "{", "{\"email\":", "nonsense", "[]", "[1]", "null", "true", "\"text\"", "12", "{'a': 1}"] {
         cases.raw(Nobody, users, body, 400, "malformed_json", &[]);
     }
     // A list in the order of the fields is no object either.
     cases.raw(Landlord, "/api/v1/properties/", r#"[null, "1 A St", null, "Albany", "NY", "12207", null]"#, 400, "malformed_json", &[]);
+    let good = address().to_string();
+    for rest in ["x", "{}", ","] {
+        cases.raw(Landlord, "/api/v1/properties/", &format!("{good}{rest}"), 400, "malformed_json", &[]);
+    }
     let deep = format!("{{\"lease_id\": \"x\", \"amount\": 1, \"metadata\": {{\"a\": {}1{}}}}}", "[".repeat(200), "]".repeat(200));
     cases.raw(Renter, "/api/v1/payments/", &deep, 400, "malformed_json", &[]);
     cases.add(Nobody, POST, users, Raw(JSON, b"{\"email\": \"\xff\xfe\"}".to_vec()), 400, "malformed_json");
@@ -289,8 +308,8 @@ fn payments(cases: &mut Cases, home: &Home<'_>, paid: &str) {
     let good = home.rent("1.00");
     for (field, value, code) in [
         ("lease_id", json!(NOTHING_ELSE), "not_found"),
-        ("lease_id", json!("x"), "not_found"),
-        ("lease_id", json!("\u{0}"), "not_found"),
+        ("lease_id", json!("x"), "malformed"),
+        ("lease_id", json!("\u{0}"), "malformed"),
         ("lease_id", Value::Null, "wrong_type"),
         ("amount", json!("1.234"), "too_precise"),
         ("amount", json!("NaN"), "malformed"),
@@ -313,13 +332,14 @@ fn payments(cases: &mut Cases, home: &Home<'_>, paid: &str) {
         ("payer_account_id", json!(home.landlord_account), "not_found"),
         ("payer_account_id", json!(NOTHING_ELSE), "not_found"),
         ("payee_account_id", json!(home.renter_account), "not_found"),
-        ("payee_account_id", json!("mine"), "not_found"),
+        ("payee_account_id", json!("mine"), "malformed"),
         ("currency", json!("EUR"), "differs_from_lease"),
         ("currency", json!("DOLLAR"), "unknown"),
         ("metadata", json!("text"), "wrong_type"),
         ("metadata", json!([1]), "wrong_type"),
         ("metadata", json!({"a": "x".repeat(4096)}), "too_long"),
         ("metadata", json!({"a": "\u{0}"}), "malformed"),
+        ("metadata", json!({"a": (0..32).fold(json!(1), |inner, _| json!([inner]))}), "too_deep"),
         ("metadata", Value::Object((0..51).map(|n| (n.to_string(), json!(n))).collect()), "too_many_keys"),
         ("idempotency_key", json!(5), "wrong_type"),
         ("status", json!("COMPLETED"), "unknown_field"),
@@ -333,7 +353,7 @@ fn payments(cases: &mut Cases, home: &Home<'_>, paid: &str) {
     let twice = |inner: &str| format!("{{\"lease_id\": \"{}\", \"amount\": \"1.00\", {inner}}}", home.lease);
     cases.raw(Renter, path, &twice(r#""amount": "2.00""#), 422, "invalid", &[("amount", "duplicate")]);
     cases.raw(Renter, path, &twice(r#""metadata": {"a": 1, "a": 1}"#), 422, "invalid", &[("metadata", "duplicate")]);
-    cases.raw(Renter, path, &twice(r#""metadata": {"a": {"b": 1, "b": 1}}"#), 422, "invalid", &[("metadata", "duplicate")]);
+    cases.raw(Renter, path, &twice(r#""metadata": {"a": {"b": 1, "b": 1}}"#), 422, "invalid", &[("metadata.a", "duplicate")]);
     let exponent = format!("{{\"lease_id\": \"{}\", \"amount\": 1e3}}", home.lease);
     cases.raw(Renter, path, &exponent, 422, "invalid", &[("amount", "malformed")]);
     let all_at_once = with(&with(&with(&good, "amount", json!("x")), "rail", json!("y")), "currency", json!("z"));
@@ -402,7 +422,7 @@ fn tokens(cases: &mut Cases) {
         (token, "grant_type=password&grant_type=password", "oauth:invalid_request"),
         (token, "grant_type=password&username=a%40example.com&password=x", "oauth:invalid_grant"),
         (token, "grant_type=password&username=%00&password=%00", "oauth:invalid_grant"),
-        (token, "grant_type=password&username=%ff&password=%ff", "oauth:invalid_request"),
+        (token, "grant_type=password&username=%ff&password=%ff", "oauth:invalid_grant"),
         (token, "grant_type=refresh_token&refresh_token=made-up", "oauth:invalid_grant"),
         (token, "grant_type=refresh_token&refresh_token=%00", "oauth:invalid_grant"),
         (revoke, "", "oauth:invalid_request"),

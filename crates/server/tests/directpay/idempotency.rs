@@ -172,6 +172,37 @@ fn rule_3_any_field_that_differs_is_a_422_that_names_the_payment() {
 }
 
 #[test]
+fn rule_3_metadata_equals_itself_however_the_database_writes_its_numbers() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let numbers = [
+            "0", "-0.0", "1.0", "1e3", "1e15", "1e16", "1E+19", "18446744073709551615", "18446744073709551616",
+            "-9223372036854775808", "-9223372036854775809", "9007199254740993", "9007199254740993.0", "1e100", "1e-7",
+            "0.1", "0.30000000000000004", "123456.78901234567", "2.2250738585072014e-308", "5e-324",
+            "1.7976931348623157e308", "0.10000000000000000000000000001",
+        ];
+        let mut numbers: Vec<String> = numbers.iter().map(|number| (*number).to_owned()).collect();
+        let mut seed = 1_u64;
+        for _ in 0..100 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            numbers.push(format!("{}.{:017}", seed % 1000, seed >> 8));
+        }
+        let metadata = format!(r#"{{"numbers": [{}], "text": "ä\u2028\ud83c\udfe0 \"'\\", "": {{"": []}}}}"#, numbers.join(", "));
+        let body = format!(r#"{{"lease_id": "{}", "amount": "1.00", "rail": "INSTANT", "metadata": {metadata}}}"#, home.lease);
+        let send = async || {
+            let call = home.renter.call(POST, "/api/v1/payments/").header("Idempotency-Key", "k");
+            call.body("application/json", body.clone()).send().await
+        };
+        let first = send().await.must(201);
+        assert_eq!(first["metadata"]["text"], "ä\u{2028}🏠 \"'\\");
+        home.renter.wait_until(&first.id(), "COMPLETED").await;
+        let again = send().await.must(200);
+        assert_eq!(again["metadata"], first["metadata"]);
+        assert_eq!(home.renter.history(&first.id()).await["payment"]["metadata"], first["metadata"]);
+    });
+}
+
+#[test]
 fn rule_4_sixteen_at_the_same_instant_make_one_payment_that_all_get() {
     on_both(async |app| {
         let home = app.home().await;

@@ -1,8 +1,17 @@
 //! DirectPay from outside: over HTTP in one process, and as real processes that are stopped, killed and run side by side.
 #![cfg(test)]
 
+mod accounts;
+mod authorization;
+mod bad_input;
 mod document;
 mod harness;
+mod idempotency;
+mod leases;
+mod lists;
 mod processes;
+mod sandbox;
+mod secrecy;
+mod sign_in;
 mod story;
 mod surface;

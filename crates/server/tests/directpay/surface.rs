@@ -166,3 +166,14 @@ fn the_document_is_served_with_and_without_a_slash() {
         }
     });
 }
+
+#[test]
+fn a_server_whose_worker_is_stuck_is_up_but_not_ready() {
+    on_sqlite(async |app| {
+        app.running.app.pulse.begin("stuck", 0, 0);
+        app.call(GET, "/health").send().await.must(200);
+        let refusal = app.call(GET, "/ready").send().await.refuses(503, "unavailable");
+        assert_eq!(refusal.header("retry-after"), Some("1"));
+        app.forgive();
+    });
+}

@@ -39,7 +39,7 @@ use crate::{clock, scheduling};
     tag = "leases",
     request_body = NewLease,
     responses(
-        (status = 201, body = ScheduledLeaseView, headers(("Location" = String))),
+        (status = 201, body = ScheduledLeaseView, description = "Entered, with its schedule", headers(("Location" = String))),
         WithBody, OfRole, OfState, SignedIn, Always,
     ),
 )]
@@ -138,7 +138,7 @@ fn overlap() -> ApiError {
     path = "/leases/",
     tag = "leases",
     params(ListQuery),
-    responses((status = 200, body = List<LeaseView>), OfList, SignedIn, Always),
+    responses((status = 200, body = List<LeaseView>, description = "A page of the list"), OfList, SignedIn, Always),
 )]
 pub async fn list_leases(
     State(app): State<App>,
@@ -163,7 +163,7 @@ pub async fn list_leases(
     path = "/leases/{id}",
     tag = "leases",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = LeaseView), OfOne, SignedIn, Always),
+    responses((status = 200, body = LeaseView, description = "The lease"), OfOne, SignedIn, Always),
 )]
 pub async fn read_lease(
     State(app): State<App>,
@@ -192,7 +192,7 @@ async fn find_visible(tx: &mut Tx, caller: Caller, id: LeaseId) -> Result<Lease,
     path = "/leases/{id}/schedule",
     tag = "leases",
     params(("id" = Uuid, Path)),
-    responses((status = 200, body = List<ChargeView>), OfOne, SignedIn, Always),
+    responses((status = 200, body = List<ChargeView>, description = "The whole schedule"), OfOne, SignedIn, Always),
 )]
 pub async fn read_schedule(
     State(app): State<App>,
@@ -212,7 +212,7 @@ pub async fn read_schedule(
     path = "/leases/renter/{renter_id}",
     tag = "leases",
     params(("renter_id" = Uuid, Path), ListQuery),
-    responses((status = 200, body = List<LeaseView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<LeaseView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_leases_of_renter(
     State(app): State<App>,
@@ -243,7 +243,7 @@ pub async fn list_leases_of_renter(
     path = "/leases/property/{property_id}",
     tag = "leases",
     params(("property_id" = Uuid, Path), ListQuery),
-    responses((status = 200, body = List<LeaseView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<LeaseView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_leases_of_property(
     State(app): State<App>,
@@ -286,7 +286,7 @@ pub struct Termination {
     params(("id" = Uuid, Path)),
     request_body = Termination,
     responses(
-        (status = 200, body = ScheduledLeaseView),
+        (status = 200, body = ScheduledLeaseView, description = "Ended, with what is left of its schedule"),
         WithBody, OfOne, OfRole, OfState, SignedIn, Always,
     ),
 )]

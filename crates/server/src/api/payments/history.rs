@@ -174,7 +174,7 @@ pub struct AtQuery {
     path = "/payments/{payment_id}/history",
     tag = "payments",
     params(("payment_id" = Uuid, Path), AtQuery),
-    responses((status = 200, body = HistoryView), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = HistoryView, description = "The history"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn read_history(
     State(app): State<App>,

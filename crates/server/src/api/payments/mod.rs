@@ -99,7 +99,7 @@ async fn find(tx: &mut Tx, caller: Caller, id: PaymentId) -> Result<Payment, Api
     path = "/payments/{payment_id}",
     tag = "payments",
     params(("payment_id" = Uuid, Path)),
-    responses((status = 200, body = PaymentView), OfOne, SignedIn, Always),
+    responses((status = 200, body = PaymentView, description = "The payment as it is now"), OfOne, SignedIn, Always),
 )]
 pub async fn read_payment(
     State(app): State<App>,
@@ -126,7 +126,7 @@ pub struct KeyQuery {
     path = "/payments/",
     tag = "payments",
     params(ListQuery, KeyQuery),
-    responses((status = 200, body = List<PaymentView>), OfList, SignedIn, Always),
+    responses((status = 200, body = List<PaymentView>, description = "A page of the list"), OfList, SignedIn, Always),
 )]
 pub async fn list_payments(
     State(app): State<App>,
@@ -178,7 +178,7 @@ impl FilterQuery {
     path = "/payments/lease/{lease_id}",
     tag = "payments",
     params(("lease_id" = Uuid, Path), ListQuery, FilterQuery),
-    responses((status = 200, body = List<PaymentView>), OfList, OfOne, SignedIn, Always),
+    responses((status = 200, body = List<PaymentView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
 )]
 pub async fn list_payments_of_lease(
     State(app): State<App>,
@@ -206,7 +206,7 @@ pub async fn list_payments_of_lease(
     path = "/payments/{payment_id}/cancel",
     tag = "payments",
     params(("payment_id" = Uuid, Path)),
-    responses((status = 200, body = PaymentView), OfState, OfRole, OfOne, SignedIn, Always),
+    responses((status = 200, body = PaymentView, description = "The payment as it is now"), OfState, OfRole, OfOne, SignedIn, Always),
 )]
 pub async fn cancel_payment(
     State(app): State<App>,
@@ -226,7 +226,7 @@ pub async fn cancel_payment(
     path = "/payments/{payment_id}/retry",
     tag = "payments",
     params(("payment_id" = Uuid, Path)),
-    responses((status = 200, body = PaymentView), OfState, OfRole, OfOne, SignedIn, Always),
+    responses((status = 200, body = PaymentView, description = "The payment as it is now"), OfState, OfRole, OfOne, SignedIn, Always),
 )]
 pub async fn retry_payment(
     State(app): State<App>,

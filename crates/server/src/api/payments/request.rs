@@ -23,7 +23,7 @@ pub struct InitiatePayment {
     lease_id: String,
     /// How much, in the currency's own number of decimals.
     amount: AmountInput,
-    /// INSTANT, SAME_DAY_ACH, STANDARD_ACH or WIRE; STANDARD_ACH if omitted.
+    /// INSTANT, SAME_DAY_ACH, STANDARD_ACH or WIRE; STANDARD_ACH if omitted. `payment_rail_type` is its other name.
     #[schema(example = "INSTANT")]
     #[serde(alias = "payment_rail_type")]
     rail: Option<String>,

@@ -6,14 +6,15 @@ mod visitor;
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use directpay_domain::rail::DelayScale;
 
+use self::visitor::Visitor;
 use super::{serve, verify};
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit, SecretsPlace};
-use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, told_to_stop};
+use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// How the demonstration ends.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +34,8 @@ pub struct DemoArgs {
 
 /// Tells the story; an error if any step is not as it should be.
 pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
+    // Before anything is made: whoever loses patience leaves nothing behind either.
+    let mut stop = StopSignals::watch()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the database")?;
     let file = folder.path().join("directpay.db");
     let secrets = SecretsPlace::MadeIfMissing(file.with_extension("secrets"));
@@ -41,15 +44,24 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let manner = Manner { scale: args.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
     let running = Running::start(opened, &database, Clock::default(), manner)?;
     let server = Server::start(&running.app, args.listen).await?;
-    let told = tell(&running, &server, args).await;
+    let told = tokio::select! {
+        told = tell(&running, &server) => told,
+        () = stop.told() => Err(anyhow!("the story was interrupted")),
+    };
+    if let (Ok(visitors), true) = (&told, args.keep) {
+        keep(&server, visitors);
+        stop.told().await;
+    } else if told.is_ok() {
+        println!("Nothing is left behind. `directpay demo --keep` leaves it running for you to try.");
+    }
     server.finish().await;
     running.finish().await;
     folder.close().context("cannot remove the demonstration's folder")?;
-    told
+    told.map(drop)
 }
 
-async fn tell(running: &Running, server: &Server, args: &DemoArgs) -> anyhow::Result<()> {
-    let signed_in = story::tell(&format!("http://{}", server.address)).await?;
+async fn tell(running: &Running, server: &Server) -> anyhow::Result<[Visitor; 2]> {
+    let visitors = story::tell(&format!("http://{}", server.address)).await?;
     println!("\nAnd does it all add up? Every invariant, checked:");
     let audit = verify::with_progress(&running.app.db).await?;
     verify::print(&audit);
@@ -57,16 +69,14 @@ async fn tell(running: &Running, server: &Server, args: &DemoArgs) -> anyhow::Re
         bail!("the books do not add up");
     }
     println!("\nIt adds up.");
-    if args.keep {
-        println!("\nThe server keeps running with this data until Ctrl-C. Sign in with:");
-        for visitor in &signed_in {
-            println!("  {:<20} {}", visitor.email, visitor.password);
-        }
-        println!("Try it at http://{}/docs", server.address);
-        serve::announce(server);
-        told_to_stop().await?;
-    } else {
-        println!("Nothing is left behind. `directpay demo --keep` leaves it running for you to try.");
+    Ok(visitors)
+}
+
+fn keep(server: &Server, visitors: &[Visitor]) {
+    println!("\nThe server keeps running with this data until Ctrl-C. Sign in with:");
+    for visitor in visitors {
+        println!("  {:<20} {}", visitor.email, visitor.password);
     }
-    Ok(())
+    println!("Try it at http://{}/docs", server.address);
+    serve::announce(server);
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::lease::Renter;
@@ -13,8 +16,7 @@ use super::process::Process;
 
 pub(super) fn create_admin(place: &Place, email: &str, password: &str) -> Output {
     let mut command = place.command(&["admin", "create", "--email", email]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may refuse before it reads.
     let _unread = writeln!(child.stdin.take().unwrap(), "{password}");
     child.wait_with_output().unwrap()
@@ -44,8 +46,8 @@ fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
         let mut command = bare_command(arguments);
         command.env("TMPDIR", folder.path()).current_dir(folder.path());
         let demo = Process::start(command).saying("DirectPay, listening on ");
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        demo.terminate();
+        thread::sleep(Duration::from_millis(500));
+        demo.signal(Signal::TERM);
         demo.end();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} left something behind");
     }

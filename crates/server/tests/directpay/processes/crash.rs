@@ -26,6 +26,8 @@ const RENTERS: [(&str, &str); 4] = [
     // R01, presented three times.
     ("000222222227", "FAILED"),
 ];
+/// Access tokens live for 15 minutes.
+const ROUNDS_OF_A_TOKEN: u64 = 50;
 /// Clients that pay at the same time, renter by renter in turn.
 const CLIENTS: usize = 8;
 /// The longest that a round's load goes on before the kill.
@@ -98,6 +100,9 @@ impl Crashes {
         let mut worker = self.is_shared().then(|| self.place.work());
         let mut server = self.place.serve(&[]);
         for round in 0..rounds {
+            if round % ROUNDS_OF_A_TOKEN == ROUNDS_OF_A_TOKEN - 1 {
+                self.sign_in_again(&server).await;
+            }
             let first = self.paid.len();
             self.load_and_kill(round, &mut server).await;
             if self.is_shared() && self.dice.one_in(2) {
@@ -126,14 +131,20 @@ impl Crashes {
         self.place.url.starts_with("postgres:")
     }
 
+    async fn sign_in_again(&mut self, server: &Process) {
+        for renter in &mut self.renters {
+            *renter = renter.back(&server.url).await;
+        }
+    }
+
     /// Clients pay until the server is gone.
     async fn load_and_kill(&mut self, round: u64, server: &mut Process) {
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
             let renter = client % RENTERS.len();
-            let somebody = self.renters[renter].back(&server.url).await;
-            let url = server.url.clone();
-            clients.spawn(async move { pay_while_it_lasts(&somebody, &url, &format!("{round}-{client}"), renter).await });
+            let (somebody, url) = (self.renters[renter].clone(), server.url.clone());
+            clients
+                .spawn(async move { pay_while_it_lasts(&somebody, &url, &format!("{round}-{client}"), renter).await });
         }
         tokio::time::sleep(self.dice.up_to(LOAD_MAX)).await;
         server.kill();

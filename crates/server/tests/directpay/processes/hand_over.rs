@@ -8,6 +8,7 @@ use directpay_domain::rail::DelayScale;
 use directpay_server::clock::{self, Clock, Stopwatch};
 use directpay_store::payments::{self, Instructed};
 use directpay_store::{Db, work};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::lease::Renter;
@@ -20,6 +21,9 @@ const LEEWAY: Duration = Duration::from_secs(3);
 
 const COMPLETED: &str = "SELECT COUNT(*) FROM payments WHERE status = 'COMPLETED'";
 const PROCESSING: &str = "SELECT COUNT(*) FROM payments WHERE status = 'PROCESSING'";
+/// Workers that wait for a bank that hesitates.
+const HANDING_OVER: &str = "SELECT COUNT(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO bank%'";
 const INSTRUCTIONS: &str = "SELECT COUNT(*) FROM bank_instructions";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +37,7 @@ async fn a_recorded_intent_without_instruction_is_handed_over_when_the_server_st
     intends_and_dies(&db, &id, Duration::from_secs(600)).await;
 
     let server = place.serve(&[]);
-    until(&db, COMPLETED, CLAIM).await;
+    until(&db, 1, COMPLETED, CLAIM).await;
 
     handed_over_once(&place, &server, &renter, &id, &db).await;
 }
@@ -51,7 +55,7 @@ async fn a_recorded_intent_without_instruction_is_handed_over_when_its_claim_run
     let worker = place.work();
     tokio::time::sleep(claim / 2).await;
     assert_eq!(count(&db, INSTRUCTIONS).await, 0, "a claim that has not run out is respected");
-    until(&db, COMPLETED, claim + LEEWAY).await;
+    until(&db, 1, COMPLETED, claim + LEEWAY).await;
     println!("taken over {:?} after a claim of {claim:?} began", claimed.elapsed());
 
     handed_over_once(&place, &server, &renter, &id, &db).await;
@@ -68,13 +72,13 @@ async fn another_worker_takes_over_from_a_killed_one_within_ten_seconds() {
     hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
     let mut first = place.work();
     let (renter, id) = pays(&server).await;
-    until(&db, PROCESSING, LEEWAY).await;
+    until(&db, 1, HANDING_OVER, LEEWAY).await;
 
     first.kill();
     let killed = Stopwatch::start();
     drop(hesitation);
     let second = place.work();
-    until(&db, COMPLETED, CLAIM + LEEWAY).await;
+    until(&db, 1, COMPLETED, CLAIM + LEEWAY).await;
     println!("taken over {:?} after the kill", killed.elapsed());
 
     handed_over_once(&place, &server, &renter, &id, &db).await;
@@ -91,16 +95,39 @@ async fn a_claim_is_renewed_while_its_owner_lives() {
     hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
     let workers = [place.work(), place.work()];
     let (renter, id) = pays(&server).await;
-    until(&db, PROCESSING, LEEWAY).await;
-    let owners = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO bank%'";
+    until(&db, 1, HANDING_OVER, LEEWAY).await;
     tokio::time::sleep(CLAIM + Duration::from_secs(2)).await;
 
-    assert_eq!(count(&db, owners).await, 1, "two workers hand over the same payment");
+    assert_eq!(count(&db, HANDING_OVER).await, 1, "two workers hand over the same payment");
     drop(hesitation);
-    until(&db, COMPLETED, LEEWAY).await;
+    until(&db, 1, COMPLETED, LEEWAY).await;
 
     handed_over_once(&place, &server, &renter, &id, &db).await;
     workers.into_iter().for_each(|worker| drop(worker.stop()));
+}
+
+/// A worker that sleeps past its claim, wakes up and goes on where it was: the reference keeps the bank from taking it twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_sleeps_past_its_claim_moves_nothing_twice() {
+    let place = Place::on_postgres();
+    let server = place.serve(&["--no-workers"]);
+    let db = place.db().await;
+    let mut hesitation = db.begin().await.unwrap();
+    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let sleeper = place.work();
+    let (renter, id) = pays(&server).await;
+    until(&db, 1, HANDING_OVER, LEEWAY).await;
+
+    sleeper.signal(Signal::STOP);
+    let other = place.work();
+    until(&db, 2, HANDING_OVER, CLAIM + LEEWAY).await;
+    drop(hesitation);
+    sleeper.signal(Signal::CONT);
+    until(&db, 1, COMPLETED, CLAIM + LEEWAY).await;
+
+    handed_over_once(&place, &server, &renter, &id, &db).await;
+    sleeper.stop();
+    other.stop();
 }
 
 async fn pays(server: &Process) -> (Renter, String) {
@@ -135,9 +162,9 @@ async fn intends_and_dies(db: &Db, id: &str, claim: Duration) {
     assert_eq!((count(db, PROCESSING).await, count(db, INSTRUCTIONS).await), (1, 0));
 }
 
-async fn until(db: &Db, sql: &'static str, patience: Duration) {
+async fn until(db: &Db, expected: i64, sql: &'static str, patience: Duration) {
     let started = Stopwatch::start();
-    while count(db, sql).await != 1 {
+    while count(db, sql).await != expected {
         assert!(started.elapsed() < patience, "not after {patience:?}: {sql}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -79,9 +79,8 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM.
-    pub(super) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for its end.
@@ -103,7 +102,7 @@ impl Process {
 
     /// Stops it in order.
     pub(super) fn stop(self) -> Ended {
-        self.terminate();
+        self.signal(Signal::TERM);
         let ended = self.end();
         assert!(ended.status.success(), "{}: {}", ended.status, ended.log);
         assert!(ended.took < STOP_PATIENCE, "it took {:?} to stop", ended.took);

@@ -1,0 +1,124 @@
+//! A planted account number and password are found nowhere: not in logs at trace level, not in answers, not in the database.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::harness::{Home, POST, TestApp, account, on_both, terms, until, with};
+
+const NUMBER: &str = "48291736450918273";
+const OTHER_NUMBER: &str = "59302847561029384";
+const SECRET: &str = "quaint walrus ledger 77 plum";
+
+/// Everything that is logged in this process.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Log;
+    fn make_writer(&'a self) -> Log {
+        self.clone()
+    }
+}
+
+#[test]
+fn a_planted_account_number_and_password_are_found_nowhere() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
+    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    on_both(async |app| {
+        drive(app).await;
+        assert_absent("answers", app.transcript().as_bytes());
+        for (table, text) in app.contents().await {
+            assert_absent(&table, text.as_bytes());
+        }
+        let mut files = 0;
+        for file in std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            assert_absent(&file.display().to_string(), &std::fs::read(&file).unwrap());
+            files += 1;
+        }
+        // SQLite: the database, its log, its shared memory and the lock; both: the secrets.
+        assert!(if app.db().is_shared() { files == 1 } else { 4 <= files }, "{files} files");
+    });
+    let log = log.0.lock().unwrap();
+    assert!(100_000 < log.len(), "the log has {} bytes: nothing was captured", log.len());
+    assert!(String::from_utf8_lossy(&log).contains("answered"));
+    assert_absent("the log", &log);
+}
+
+fn assert_absent(place: &str, bytes: &[u8]) {
+    for planted in [NUMBER, OTHER_NUMBER, SECRET] {
+        for form in [planted.to_owned(), BASE64.encode(planted), planted.replace(' ', "+"), planted.replace(' ', "%20")] {
+            let at = bytes.windows(form.len()).position(|window| window == form.as_bytes());
+            let Some(at) = at else { continue };
+            let around = &bytes[at.saturating_sub(200)..bytes.len().min(at + 200)];
+            panic!("{planted} stands in {place}: {}", String::from_utf8_lossy(around));
+        }
+    }
+}
+
+/// Everything in which a number or a password goes in, well-formed and not.
+async fn drive(app: &TestApp) {
+    let body = json!({"email": "keeper@example.com", "password": SECRET, "full_name": "Keeper", "role": "RENTER"});
+    let user = app.call(POST, "/api/v1/users/").json(&body).send().await.must(201);
+    app.call(POST, "/api/v1/users/").json(&body).send().await.must(409);
+    for (field, value) in [("role", json!(SECRET)), ("email", json!(SECRET)), ("phone", json!(SECRET)), ("full_name", json!(7))] {
+        app.call(POST, "/api/v1/users/").json(&with(&body, field, value)).send().await.must(422);
+    }
+    let twice = format!("{{\"password\": \"{SECRET}\", \"password\": \"{SECRET}\"}}");
+    app.call(POST, "/api/v1/users/").body("application/json", twice).send().await.must(422);
+    app.call(POST, "/api/v1/users/").body("application/json", format!("{{\"password\": \"{SECRET}\" oops")).send().await.must(400);
+    app.token_by_password("keeper@example.com", &format!("{SECRET}!")).await.must(400);
+    app.token_by_password(SECRET, SECRET).await.must(400);
+    let keeper = app.sign_in("keeper@example.com", SECRET, user.id()).await;
+    for (field, value) in [
+        ("account_number", json!(format!("{NUMBER}0"))),
+        ("account_number", json!(NUMBER.parse::<i64>().unwrap())),
+        ("account_number", json!([NUMBER])),
+        ("routing_number", json!(NUMBER)),
+        ("account_type", json!(NUMBER)),
+        ("is_primary", json!(NUMBER)),
+    ] {
+        keeper.post("/api/v1/bank-accounts/", &with(&account(NUMBER), field, value)).await.must(422);
+    }
+    let mine = keeper.link_account(NUMBER).await.id();
+    keeper.post("/api/v1/bank-accounts/", &account(NUMBER)).await.must(409);
+    keeper.patch(&format!("/api/v1/bank-accounts/{mine}/deactivate")).await.must(200);
+    keeper.patch(&format!("/api/v1/bank-accounts/{mine}/activate")).await.must(200);
+    let home = app.home().await;
+    pay(&home, &keeper.id, &keeper.token, &mine).await;
+    app.token_by_refresh(&keeper.refresh_token).await.must(200);
+}
+
+async fn pay(home: &Home<'_>, keeper: &str, token: &str, mine: &str) {
+    let landlord = &home.landlord;
+    let receiving = landlord.link_account(OTHER_NUMBER).await.id();
+    let property = landlord.add_property().await.id();
+    let lease = landlord.post("/api/v1/leases/", &with(&terms(&property, keeper), "payee_account_id", json!(receiving))).await;
+    let lease = lease.must(201).id();
+    let app = landlord.app;
+    for rail in ["INSTANT", "WIRE", "SAME_DAY_ACH", "STANDARD_ACH"] {
+        let body = json!({"lease_id": lease, "amount": "1.00", "rail": rail, "payer_account_id": mine});
+        let call = app.call(POST, "/api/v1/payments/").bearer(token).header("Idempotency-Key", rail);
+        let payment = call.json(&body).send().await.must(201).id();
+        until("it is paid", async || landlord.payment(&payment).await["status"] == "COMPLETED").await;
+        landlord.history(&payment).await;
+    }
+    // A number as an account's id.
+    let body = json!({"lease_id": lease, "amount": "1.00", "payer_account_id": NUMBER});
+    let call = app.call(POST, "/api/v1/payments/").bearer(token).header("Idempotency-Key", "wrong");
+    call.json(&body).send().await.refuses_fields(&[("payer_account_id", "malformed")]);
+}
