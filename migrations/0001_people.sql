@@ -42,6 +42,7 @@ CREATE TABLE refresh_tokens (
 ) /*sqlite: WITHOUT ROWID */;
 
 CREATE INDEX refresh_tokens_by_family ON refresh_tokens (family_id);
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 
 -- Failed sign-ins per e-mail, per address and per pair of them; the keys are keyed hashes.
 CREATE TABLE sign_in_failures (

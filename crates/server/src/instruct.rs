@@ -1,11 +1,17 @@
 //! Commands to payments, with what the server adds to each: ids, times, randomness, origin.
 
 use directpay_domain::id::PaymentId;
-use directpay_domain::payment::{Actor, Command, NewEvent};
+use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent};
 use directpay_store::payments::Instructed;
 
 use crate::app::App;
 use crate::clock;
+
+/// What a new event is made with, as of now.
+pub fn new_event(app: &App, actor: Actor, request_id: Option<String>) -> (NewEvent, Circumstances) {
+    let at = app.clock.circumstances(app.scale);
+    (NewEvent { id: clock::new_id().into(), occurred_at: at.now, actor, request_id }, at)
+}
 
 /// `command` to a payment, as of now.
 pub fn payment(
@@ -15,14 +21,9 @@ pub fn payment(
     actor: Actor,
     request_id: Option<String>,
 ) -> Instructed {
-    let at = app.clock.circumstances(app.scale);
-    let event = || NewEvent {
-        id: clock::new_id().into(),
-        occurred_at: at.now,
-        actor: actor.clone(),
-        request_id: request_id.clone(),
-    };
-    Instructed { payment_id, command, events: [event(), event()], at }
+    let (first, at) = new_event(app, actor, request_id);
+    let second = NewEvent { id: clock::new_id().into(), ..first.clone() };
+    Instructed { payment_id, command, events: [first, second], at }
 }
 
 /// A component of the system as the one who acts.

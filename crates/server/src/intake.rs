@@ -83,7 +83,13 @@ async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell)
             return;
         }
         let (fresh, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|one| (one.fresh, one.answer)).unzip();
-        let outcomes = initiate_all(&db, &fresh).await;
+        // A task of its own, so that a panic costs one batch and not the writer.
+        let count = fresh.len();
+        let judged = tokio::spawn(initiate_all(db.clone(), fresh)).await;
+        let outcomes = judged.unwrap_or_else(|error| {
+            tracing::error!(%error, "a batch panicked");
+            vec![Err(IntakeError::Failed); count]
+        });
         bell.ring();
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Who has gone away in the meantime will ask again with the same key.
@@ -93,8 +99,8 @@ async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell)
 }
 
 /// One transaction for all; if the database refuses it, one for each, so that nobody suffers for a neighbour.
-async fn initiate_all(db: &Db, fresh: &[Fresh]) -> Vec<Result<Outcome, IntakeError>> {
-    match initiate(db, fresh).await {
+async fn initiate_all(db: Db, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeError>> {
+    match initiate(&db, &fresh).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
         Err(error) if fresh.len() == 1 => {
             log(&error, fresh[0].payment_id);
@@ -106,8 +112,8 @@ async fn initiate_all(db: &Db, fresh: &[Fresh]) -> Vec<Result<Outcome, IntakeErr
                 "a batch failed; its payments are tried one by one"
             );
             let mut outcomes = Vec::with_capacity(fresh.len());
-            for one in fresh {
-                let outcome = initiate(db, std::slice::from_ref(one)).await;
+            for one in &fresh {
+                let outcome = initiate(&db, std::slice::from_ref(one)).await;
                 outcomes.push(match outcome.map(|mut only| only.pop()) {
                     Ok(Some(outcome)) => Ok(outcome),
                     Ok(None) => Err(IntakeError::Failed),

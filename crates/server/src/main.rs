@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// API and embedded workers in one process (what runs when no command is named)
+    /// API and embedded workers in one process; runs when no command is named, with settings from the environment
     Serve(ServeArgs),
     /// Workers only; any number beside any number of `serve --no-workers` on one PostgreSQL
     Worker(SimulatorArgs),

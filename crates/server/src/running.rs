@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, work};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, work};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -138,8 +138,11 @@ pub struct Manner {
 
 impl Running {
     /// Starts intake and workers on an open database.
-    pub fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
-        let (vault, signing) = secrets::load(&database.secrets)?.into_parts();
+    pub async fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
+        let mut tx = opened.db.begin_read().await?;
+        let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
+        drop(tx);
+        let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let bell = Bell::default();
         let (intake, writers) = Intake::start(&opened.db, &bell);
         let app = App::new(Parts {

@@ -56,7 +56,14 @@ async fn extend_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
     let mut tx = app.db.begin().await?;
     let claimed = leases::claim_open_ended(&mut tx, day, BATCH_MAX).await?;
     for open_ended in &claimed {
-        extend(&mut tx, open_ended, now).await?;
+        match extend(&mut tx, open_ended, now).await {
+            // One that cannot be read must not hold up the others.
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(lease_id = %open_ended.id, error = &error as &dyn std::error::Error, "a schedule is not extended");
+                leases::mark_scheduled(&mut tx, LeaseId(open_ended.id), day).await?;
+            }
+            extended => extended?,
+        }
     }
     tx.commit().await?;
     Ok(i64::try_from(claimed.len()).unwrap_or(BATCH_MAX))

@@ -3,9 +3,9 @@
 //! Keys are named: each sealed number says which key opens it and each token which key signed it, so that keys can be
 //! exchanged later. The first key of a list is the one that is used for new things.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -64,8 +64,9 @@ impl SecretsFile {
     }
 }
 
-/// Reads the secrets, or makes them where that is allowed.
-pub fn load(place: &SecretsPlace) -> anyhow::Result<Secrets> {
+/// Reads the secrets, or makes them where that is allowed. For a database that holds account numbers none are made: they
+/// could open none of them.
+pub fn load(place: &SecretsPlace, has_sealed_numbers: bool) -> anyhow::Result<Secrets> {
     match place {
         SecretsPlace::Unnamed => bail!(
             "with PostgreSQL the secrets file must be named: set DIRECTPAY_SECRETS_FILE to a file made by `directpay secrets`"
@@ -73,6 +74,9 @@ pub fn load(place: &SecretsPlace) -> anyhow::Result<Secrets> {
         SecretsPlace::MustExist(file) => read(file),
         SecretsPlace::MadeIfMissing(file) => {
             if !file.exists() {
+                if has_sealed_numbers {
+                    bail!("the secrets file {} of this database is missing; restore it", file.display());
+                }
                 make(file)?;
             }
             read(file)
@@ -82,16 +86,14 @@ pub fn load(place: &SecretsPlace) -> anyhow::Result<Secrets> {
 
 fn make(file: &Path) -> anyhow::Result<()> {
     let text = SecretsFile::generate()?.to_text()?;
-    let mut made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("cannot make the secrets file {}", file.display()))?;
-    made.write_all(text.as_bytes())?;
-    made.sync_all()?;
-    // The name must survive a crash as well: numbers sealed with these keys will.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let context = || format!("cannot make the secrets file {}", file.display());
+    // Whole or not at all, whatever crashes; for its owner only from the beginning.
+    let mut made = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+    made.write_all(text.as_bytes())?;
+    made.as_file().sync_all()?;
+    made.persist_noclobber(file).with_context(context)?;
+    // The name must survive a crash as well: numbers sealed with these keys will.
     File::open(folder)?.sync_all()?;
     Ok(())
 }
@@ -276,10 +278,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("directpay.secrets");
         let place = SecretsPlace::MadeIfMissing(file.clone());
-        load(&place).unwrap();
+        assert!(load(&place, true).is_err());
+        load(&place, false).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let refusal = load(&place).err().unwrap().to_string();
+        let refusal = load(&place, true).err().unwrap().to_string();
         assert!(refusal.contains("can be read by others"), "{refusal}");
     }
 }

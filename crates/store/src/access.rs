@@ -143,6 +143,18 @@ pub struct Failures {
     pub last_failed_at: i64,
 }
 
+/// Makes others who ask about this subject wait until the transaction ends. A subject that has no row yet gets one that is
+/// long forgotten.
+pub async fn hold_failures(tx: &mut Tx, subject: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO sign_in_failures AS f (subject, failures, last_failed_at) VALUES ($1, 1, 0)
+         ON CONFLICT (subject) DO UPDATE SET failures = f.failures",
+        (subject,),
+    )
+    .await?;
+    Ok(())
+}
+
 /// The failures of one subject since `since_us`.
 pub async fn failures(tx: &mut Tx, subject: &str, since_us: i64) -> Result<Option<Failures>, StoreError> {
     let found = tx
@@ -172,10 +184,24 @@ pub async fn clear_failures(tx: &mut Tx, subject: &str) -> Result<(), StoreError
     Ok(())
 }
 
-/// Removes expired families with their tokens, and failures older than `failures_before_us`; at most `limit` of each.
+/// Takes one failure back.
+pub async fn forgive_failure(tx: &mut Tx, subject: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM sign_in_failures WHERE subject = $1 AND failures <= 1", (subject,)).await?;
+    tx.execute("UPDATE sign_in_failures SET failures = failures - 1 WHERE subject = $1", (subject,)).await?;
+    Ok(())
+}
+
+/// Removes expired refresh tokens, expired families, and failures older than `failures_before_us`; at most `limit` of each.
 ///
 /// Says how many rows went.
 pub async fn remove_expired(tx: &mut Tx, now_us: i64, failures_before_us: i64, limit: i64) -> Result<u64, StoreError> {
+    let tokens = tx
+        .execute(
+            "DELETE FROM refresh_tokens WHERE token_hash IN (
+                 SELECT token_hash FROM refresh_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+            (now_us, limit),
+        )
+        .await?;
     let families = tx
         .execute(
             "DELETE FROM refresh_families
@@ -190,5 +216,5 @@ pub async fn remove_expired(tx: &mut Tx, now_us: i64, failures_before_us: i64, l
             (failures_before_us, limit),
         )
         .await?;
-    Ok(families + failures)
+    Ok(tokens + families + failures)
 }

@@ -142,10 +142,19 @@ pub async fn list(tx: &mut Tx, owner: UserId, page: Page) -> Result<Vec<BankAcco
     rows.into_iter().map(AccountRow::into_account).collect()
 }
 
+/// Whether there is any account at all.
+pub async fn any(tx: &mut Tx) -> Result<bool, StoreError> {
+    let (any,): (bool,) = tx.fetch_one("SELECT EXISTS (SELECT 1 FROM bank_accounts)", ()).await?;
+    Ok(any)
+}
+
 /// Whether a person has a primary account that new payments can use.
 pub async fn has_primary(tx: &mut Tx, owner: UserId) -> Result<bool, StoreError> {
     let (has,): (bool,) = tx
-        .fetch_one("SELECT EXISTS (SELECT 1 FROM bank_accounts WHERE user_id = $1 AND is_primary AND closed_by IS NULL)", (owner.0,))
+        .fetch_one(
+            "SELECT EXISTS (SELECT 1 FROM bank_accounts WHERE user_id = $1 AND is_primary AND closed_by IS NULL)",
+            (owner.0,),
+        )
         .await?;
     Ok(has)
 }

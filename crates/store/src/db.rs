@@ -182,6 +182,17 @@ impl Tx {
         }
     }
 
+    /// Lets this transaction take as long as it needs: for the audit, which reads everything.
+    pub(crate) async fn without_time_limit(&mut self) -> sqlx::Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(_) => {
+                self.execute("SET LOCAL statement_timeout = 0", ()).await?;
+                Ok(())
+            }
+        }
+    }
+
     /// Keeps what was written; refuses if any statement failed, because then not all of it is there.
     pub async fn commit(self) -> Result<(), StoreError> {
         if self.failed {

@@ -28,9 +28,10 @@ impl StoreError {
         move |source| StoreError::Damaged { what, source }
     }
 
-    /// Whether the database could not be reached or had no connection to spare: it may be tried again.
+    /// Whether the database could not be reached, had nothing to spare or was changing: it may be tried again.
     pub fn is_passing(&self) -> bool {
         let StoreError::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|database| database.code());
         matches!(
             error,
             sqlx::Error::PoolTimedOut
@@ -38,7 +39,7 @@ impl StoreError {
                 | sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::WorkerCrashed
-        )
+        ) || code.is_some_and(|code| PASSING_CODES.contains(&code.as_ref()))
     }
 
     /// Whether the database refused because of the constraint `name`.
@@ -49,6 +50,10 @@ impl StoreError {
         }
     }
 }
+
+/// Serialization failure, deadlock, too many connections, shutting down, statement cancelled (PostgreSQL); busy (SQLite).
+const PASSING_CODES: [&str; 12] =
+    ["40001", "40P01", "53300", "57014", "57P01", "57P02", "57P03", "25006", "55P03", "5", "261", "517"];
 
 /// Whether `error` is the refusal of the constraint `name`.
 ///

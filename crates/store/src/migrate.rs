@@ -27,7 +27,14 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
             Db::Sqlite { writer, .. } => migrator("sqlite").run(writer).await,
-            Db::Postgres(pool) => migrator("postgres").run(pool).await,
+            Db::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                // A migration of a large table takes as long as it takes; the connection is not used again.
+                sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
+                let done = migrator("postgres").run(&mut *connection).await;
+                connection.close().await?;
+                done
+            }
         }
     }
 
@@ -38,8 +45,7 @@ impl Db {
             Db::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
         };
         let known = BOTH.iter().map(|migration| migration.version).max().unwrap_or(0);
-        // A database without the table of migrations has none.
-        Ok(match applied.unwrap_or(0) {
+        Ok(match applied? {
             version if version < known => Schema::Old,
             version if version == known => Schema::Current,
             _ => Schema::Newer,
@@ -48,8 +54,19 @@ impl Db {
 }
 
 async fn applied<C: Migrate>(connection: &mut C) -> Result<i64, MigrateError> {
-    let migrations = connection.list_applied_migrations("_sqlx_migrations").await?;
+    let migrations = match connection.list_applied_migrations("_sqlx_migrations").await {
+        Ok(migrations) => migrations,
+        // A database without the table of migrations has none.
+        Err(MigrateError::Execute(error)) if is_missing_table(&error) => return Ok(0),
+        Err(error) => return Err(error),
+    };
     Ok(migrations.iter().map(|migration| migration.version).max().unwrap_or(0))
+}
+
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| {
+        database.code().as_deref() == Some("42P01") || database.message().starts_with("no such table")
+    })
 }
 
 fn migrator(engine: &str) -> Migrator {

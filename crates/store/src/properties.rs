@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
+use crate::sql::{Sql, sql};
 
 /// A property.
 #[derive(Debug, Clone)]
@@ -89,6 +90,13 @@ pub async fn insert(tx: &mut Tx, property: &Property) -> Result<(), StoreError> 
 /// A property, whoever's it is: the caller asks for the party before it shows anything.
 pub async fn find(tx: &mut Tx, id: PropertyId) -> Result<Option<Property>, StoreError> {
     let row: Option<PropertyRow> = tx.fetch_optional("SELECT * FROM properties WHERE id = $1", (id.0,)).await?;
+    row.map(PropertyRow::into_property).transpose()
+}
+
+/// A property of this landlord's, held until the transaction ends, so that of two leases made at once one comes second.
+pub async fn find_for_update(tx: &mut Tx, landlord: UserId, id: PropertyId) -> Result<Option<Property>, StoreError> {
+    const FIND: Sql = sql!("SELECT * FROM properties WHERE id = $1 AND landlord_id = $2", for_update);
+    let row: Option<PropertyRow> = tx.fetch_optional(FIND, (id.0, landlord.0)).await?;
     row.map(PropertyRow::into_property).transpose()
 }
 

@@ -27,7 +27,6 @@ pub struct User {
 }
 
 /// A new person.
-#[derive(Debug)]
 pub struct NewUser<'a> {
     /// The person.
     pub user: &'a User,
@@ -38,7 +37,7 @@ pub struct NewUser<'a> {
 }
 
 /// What a sign-in is checked against.
-#[derive(Debug, FromRow)]
+#[derive(FromRow)]
 pub struct Credentials {
     /// Who.
     pub id: Uuid,
@@ -112,7 +111,10 @@ pub async fn share_a_lease(tx: &mut Tx, one: UserId, other: UserId) -> Result<bo
         .fetch_one(
             "SELECT EXISTS (
                  SELECT 1 FROM lease_renters r JOIN leases l ON l.id = r.lease_id
-                 WHERE (r.renter_id = $1 AND l.landlord_id = $2) OR (r.renter_id = $2 AND l.landlord_id = $1)
+                 WHERE r.renter_id = $1 AND l.landlord_id = $2
+                 UNION ALL
+                 SELECT 1 FROM lease_renters r JOIN leases l ON l.id = r.lease_id
+                 WHERE r.renter_id = $2 AND l.landlord_id = $1
                  UNION ALL
                  SELECT 1 FROM lease_renters a JOIN lease_renters b ON b.lease_id = a.lease_id
                  WHERE a.renter_id = $1 AND b.renter_id = $2)",

@@ -35,6 +35,11 @@ impl Due {
             due_at: work.due_at.micros(),
         }
     }
+
+    /// Whether somebody should wake up for it; an inquiry is held by whoever recorded the intent.
+    pub(crate) fn is_submission(&self) -> bool {
+        self.what == WorkKind::Submit.name()
+    }
 }
 
 /// Puts work into the queue. Work that a payment already has gives way, but keeps its claim while the attempt is the same:
@@ -65,12 +70,17 @@ fn keys(done: &[(PaymentId, i64)]) -> Vec<Key> {
 }
 
 /// Takes work out of the queue, unless a later attempt's stands there by now.
+///
+/// The rows are taken hold of in one order: who hands over and who settles may finish the same work at the same time.
 pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreError> {
     const FINISH: Sql = sql!(
-        "DELETE FROM due_work WHERE payment_id IN (
-             SELECT d.payment_id FROM",
+        "WITH held AS MATERIALIZED (
+             SELECT d.payment_id, d.attempt FROM",
         rows(payment_id uuid, attempt bigint),
-        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt <= r.attempt)"
+        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt <= r.attempt ORDER BY d.payment_id",
+        for_update,
+        ")
+         DELETE FROM due_work WHERE (payment_id, attempt) IN (SELECT payment_id, attempt FROM held)"
     );
     if !done.is_empty() {
         tx.execute(FINISH, (Json(keys(done)),)).await?;
@@ -170,6 +180,29 @@ pub async fn release(tx: &mut Tx, by: Uuid) -> Result<(), StoreError> {
     );
     tx.execute(RELEASE, (by,)).await?;
     Ok(())
+}
+
+/// Of `work`, what `by` still holds at `now_us`; the rows are held until the transaction ends.
+///
+/// Whoever took too long and lost a claim must not speak for the payment any more: another may have handed it over.
+pub async fn still_held(
+    tx: &mut Tx,
+    work: &[(PaymentId, i64)],
+    by: Uuid,
+    now_us: i64,
+) -> Result<Vec<(PaymentId, i64)>, StoreError> {
+    const HELD: Sql = sql!(
+        "SELECT d.payment_id, d.attempt FROM",
+        rows(payment_id uuid, attempt bigint),
+        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt = r.attempt
+         WHERE d.claimed_by = $2 AND $3 < d.claimed_until ORDER BY d.payment_id",
+        for_update
+    );
+    if work.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held: Vec<(Uuid, i64)> = tx.fetch_all(HELD, (Json(keys(work)), by, now_us)).await?;
+    Ok(held.into_iter().map(|(payment, attempt)| (PaymentId(payment), attempt)).collect())
 }
 
 /// Lets go of all claims: for the one process that has a SQLite database to itself, when it starts.

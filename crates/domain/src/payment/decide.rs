@@ -217,7 +217,11 @@ impl Payment {
         } else if self.may_represent(&reason, at.now) {
             Retry::Representment
         } else if reason.is_representable(self.terms.rail) {
-            let advice = "its re-presentments are used up; start a new payment";
+            let advice = if self.representments < REPRESENTMENTS_MAX {
+                "the 180 days for re-presentment are over; start a new payment"
+            } else {
+                "its re-presentments are used up; start a new payment"
+            };
             return Err(Rejection::NotRetryable { status: self.status, reason, advice });
         } else {
             let advice = reason.advice();

@@ -125,9 +125,7 @@ impl Payment {
     /// What the workers have to do after `change`, which was the last to happen; none when nothing is left to do.
     pub fn next_work(&self, change: &Change, now: Instant) -> Option<Work> {
         match change {
-            Change::Initiated(_) | Change::RetryRequested { .. } => {
-                Some(Work { what: WorkKind::Submit, due_at: now })
-            }
+            Change::Initiated(_) | Change::RetryRequested { .. } => Some(Work { what: WorkKind::Submit, due_at: now }),
             Change::RetryScheduled { due_at, .. } => Some(Work { what: WorkKind::Submit, due_at: *due_at }),
             // Whoever recorded the intent holds the claim and submits. If it dies, the next one asks the bank first.
             Change::Processing { .. } => Some(Work { what: WorkKind::Inquire, due_at: now }),

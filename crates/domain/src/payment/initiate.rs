@@ -1,9 +1,7 @@
 //! The first fact of a payment: who may pay whom, from where to where, how much and by which rail.
 
 use super::event::Initiated;
-use super::{
-    AccountSnapshot, Actor, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Snapshot, Terms,
-};
+use super::{AccountSnapshot, Actor, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Snapshot, Terms};
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::invalid::Invalid;
@@ -101,9 +99,7 @@ impl Initiation {
         let payee = self.payee(lease, kind, accounts);
         let mut errors = self.money_errors(lease);
         match (payer, payee) {
-            (Ok(payer), Ok(payee)) if errors.is_empty() => {
-                Ok(self.first_event(id, lease, kind, payer, payee, at, new))
-            }
+            (Ok(payer), Ok(payee)) if errors.is_empty() => Ok(self.first_event(id, lease, kind, payer, payee, at, new)),
             (payer, payee) => {
                 errors.extend(payer.err().map(|invalid| ("payer_account_id", invalid)));
                 errors.extend(payee.err().map(|invalid| ("payee_account_id", invalid)));

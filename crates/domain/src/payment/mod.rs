@@ -132,12 +132,7 @@ impl Omitted {
     /// The opposite of [`Omitted::to_bits`].
     pub fn from_bits(bits: i64) -> Omitted {
         let is_set = |place: u32| bits >> place & 1 == 1;
-        Omitted {
-            payer_account_id: is_set(0),
-            payee_account_id: is_set(1),
-            currency: is_set(2),
-            metadata: is_set(3),
-        }
+        Omitted { payer_account_id: is_set(0), payee_account_id: is_set(1), currency: is_set(2), metadata: is_set(3) }
     }
 }
 

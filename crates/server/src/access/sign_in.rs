@@ -21,7 +21,6 @@ use crate::secrets::hex;
 const REFRESH_US: i64 = 30 * 86_400 * SECOND_US;
 
 /// What a sign-in gives.
-#[derive(Debug)]
 pub struct Session {
     /// For each request.
     pub access_token: String,
@@ -73,10 +72,7 @@ pub async fn with_password(app: &App, email: &str, password: &str, address: &str
     let is_right = app.passwords.verify(normalized, stored).await?;
     match found.filter(|_| is_right) {
         Some(credentials) => open(app, UserId(credentials.id), &subjects).await,
-        None => {
-            count_address(app, &subjects).await?;
-            Err(SignInError::Denied)
-        }
+        None => Err(SignInError::Denied),
     }
 }
 
@@ -122,8 +118,9 @@ pub async fn revoke(app: &App, token: &str) -> Result<(), SignInError> {
 struct Subjects {
     /// The e-mail in its unique form, if it is one at all.
     email: Option<String>,
-    email_subject: String,
-    address_subject: String,
+    pair_key: String,
+    email_key: String,
+    address_key: String,
 }
 
 impl Subjects {
@@ -132,9 +129,15 @@ impl Subjects {
         let named = key.clone().unwrap_or_else(|| email.trim().to_lowercase());
         Subjects {
             email: key,
-            email_subject: app.vault.keyed_hash("sign-in e-mail", &[&named]),
-            address_subject: app.vault.keyed_hash("sign-in address", &[address]),
+            pair_key: app.vault.keyed_hash("sign-in pair", &[&named, address]),
+            email_key: app.vault.keyed_hash("sign-in e-mail", &[&named]),
+            address_key: app.vault.keyed_hash("sign-in address", &[address]),
         }
+    }
+
+    /// In the order in which their counts are held.
+    fn all(&self) -> [(Subject, &str); 3] {
+        [(Subject::Pair, &self.pair_key), (Subject::Email, &self.email_key), (Subject::Address, &self.address_key)]
     }
 }
 
@@ -146,52 +149,46 @@ async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError
     let now_us = app.clock.process_us();
     let since_us = now_us - FORGOTTEN_AFTER_US;
     let mut tx = app.db.begin().await?;
-    let by_email = access::failures(&mut tx, &subjects.email_subject, since_us).await?;
-    let by_address = access::failures(&mut tx, &subjects.address_subject, since_us).await?;
-    let mut wait_us = Subject::Address.wait_us(by_address, now_us);
-    let email_wait_us = Subject::Email.wait_us(by_email, now_us);
-    if wait_us < email_wait_us && !is_known(&mut tx, subjects, now_us).await? {
-        wait_us = email_wait_us;
+    let (mut wait_us, mut person_wait_us) = (0, 0);
+    for (subject, key) in subjects.all() {
+        access::hold_failures(&mut tx, key).await?;
+        let wait = subject.wait_us(access::failures(&mut tx, key, since_us).await?, now_us);
+        match subject {
+            Subject::Address => wait_us = wait,
+            Subject::Pair | Subject::Email => person_wait_us = wait.max(person_wait_us),
+        }
+    }
+    if wait_us < person_wait_us && !is_known(&mut tx, subjects, now_us).await? {
+        wait_us = person_wait_us;
     }
     if 0 < wait_us {
         return Err(SignInError::Throttled { wait_seconds: (wait_us + SECOND_US - 1) / SECOND_US });
     }
-    access::count_failure(&mut tx, &subjects.email_subject, now_us, since_us).await?;
+    for (_, key) in subjects.all() {
+        access::count_failure(&mut tx, key, now_us, since_us).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
 
 async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool, StoreError> {
     match &subjects.email {
-        Some(email) => access::is_known_address(tx, email, &subjects.address_subject, now_us).await,
+        Some(email) => access::is_known_address(tx, email, &subjects.address_key, now_us).await,
         None => Ok(false),
     }
-}
-
-async fn count_address(app: &App, subjects: &Subjects) -> Result<(), SignInError> {
-    if app.rate_limit == RateLimit::Off {
-        return Ok(());
-    }
-    let now_us = app.clock.process_us();
-    let mut tx = app.db.begin().await?;
-    access::count_failure(&mut tx, &subjects.address_subject, now_us, now_us - FORGOTTEN_AFTER_US).await?;
-    tx.commit().await?;
-    Ok(())
 }
 
 async fn open(app: &App, user_id: UserId, subjects: &Subjects) -> Result<Session, SignInError> {
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    access::clear_failures(&mut tx, &subjects.email_subject).await?;
+    access::clear_failures(&mut tx, &subjects.pair_key).await?;
+    access::clear_failures(&mut tx, &subjects.email_key).await?;
+    // Others behind the same address may have failed: only this try is taken back.
+    access::forgive_failure(&mut tx, &subjects.address_key).await?;
     let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
     let family = clock::new_id();
-    let new = NewFamily {
-        id: family,
-        user_id,
-        address_key: &subjects.address_subject,
-        now_us,
-        expires_us: now_us + REFRESH_US,
-    };
+    let new =
+        NewFamily { id: family, user_id, address_key: &subjects.address_key, now_us, expires_us: now_us + REFRESH_US };
     access::insert_family(&mut tx, new).await?;
     let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
     tx.commit().await?;

@@ -87,7 +87,7 @@ pub struct RevokeRequest {
 }
 
 /// A signed-in session.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct TokenView {
     /// Send it as `Authorization: Bearer …`.
     access_token: String,

@@ -43,7 +43,7 @@ pub struct LinkBankAccount {
     /// In whose name the account is.
     #[schema(example = "Alice Archer", min_length = 1, max_length = 200)]
     account_holder_name: String,
-    /// Whether it becomes the default; the first account does in any case.
+    /// Whether it becomes the default; it does in any case while no default can be used.
     #[schema(example = true)]
     is_primary: Option<bool>,
 }
@@ -135,8 +135,8 @@ impl From<BankAccount> for BankAccountView {
 
 /// Link a bank account.
 ///
-/// To the caller. The first account is primary; a later one takes that place with `is_primary`. The same account is refused
-/// while its first link is active and usable.
+/// To the caller. The first account is primary; a later one takes that place with `is_primary`, or if a return has closed the
+/// primary one. The same account is refused while its first link is active and usable.
 #[utoipa::path(
     post,
     path = "/bank-accounts/",

@@ -210,7 +210,7 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyHeader {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<KeyHeader, ApiError> {
         let mut values = parts.headers.get_all("idempotency-key").iter();
         let first = values.next();
-        if values.next().is_some() {
+        if values.any(|other| Some(other) != first) {
             return Err(ambiguous());
         }
         // What is not ASCII is no key; the parser says so.

@@ -43,7 +43,11 @@ impl Simulator {
         let not_now = || Receipt::NotNow(Reason::new(Reason::BANK_UNAVAILABLE, "Bank unavailable"));
         let (plan, receipt) = match script {
             Script::Completes => (settle, Receipt::Accepted),
-            Script::Fails(reason) => (Plan::Refuse { at, reason }, Receipt::Accepted),
+            // A credit transfer is refused while the sender waits; a debit comes back when it would have settled.
+            Script::Fails(reason) => {
+                let at = if rail.is_returnable() { at } else { self.clock.business() };
+                (Plan::Refuse { at, reason }, Receipt::Accepted)
+            }
             Script::CompletesThenReturns(reason) => (settle_then_return(reason), Receipt::Accepted),
             Script::CompletesThenReturnsThenCompletes(reason) if attempt == 1 => {
                 (settle_then_return(reason), Receipt::Accepted)

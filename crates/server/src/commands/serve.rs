@@ -17,7 +17,7 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         workers: args.workers && !args.no_workers,
     };
     let mut stop = StopSignals::watch()?;
-    let running = Running::start(opened, database, Clock::default(), manner)?;
+    let running = Running::start(opened, database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
     announce(&server);
     stop.told().await;
@@ -39,7 +39,7 @@ pub async fn worker(database: &Database, simulator: SimulatorArgs) -> anyhow::Re
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::MigrateEmbedded).await?;
     let manner = Manner { scale: simulator.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
     let mut stop = StopSignals::watch()?;
-    let running = Running::start(opened, database, Clock::default(), manner)?;
+    let running = Running::start(opened, database, Clock::default(), manner).await?;
     println!("working on {}", database.url);
     stop.told().await;
     running.finish().await;

@@ -55,12 +55,16 @@ async fn record(app: &App, connection: &str, from: i64, notices: &[Notice]) -> R
     Ok(())
 }
 
-/// A notice that cannot be recorded must not hold up all others: it is passed over, loudly, and `verify` finds it.
+/// A notice that cannot be recorded because a stored value is damaged must not hold up all others: it is passed over, loudly,
+/// and `verify` finds it. While the database itself is in trouble nothing is passed over.
 async fn one_by_one(app: &App, connection: &str, from: i64, notices: &[Notice]) -> Result<(), StoreError> {
     let mut position = from;
     for notice in notices {
         let only = std::slice::from_ref(notice);
         if let Err(error) = record(app, connection, position, only).await {
+            if error.is_passing() {
+                return Err(error);
+            }
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 reference = %notice.reference,

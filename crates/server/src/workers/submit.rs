@@ -4,7 +4,7 @@
 //! payment in PROCESSING whose work falls free: the next worker asks the bank by reference and hands it over again, under
 //! the same reference, only if the bank never saw it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,6 +34,12 @@ const INQUIRE_AFTER_US: i64 = 15 * SECOND_US;
 const OUR_FAULT_PAUSE_US: i64 = 60 * SECOND_US;
 
 const COMPONENT: &str = "submit-worker";
+
+/// A request of ours to the bank is over, one way or the other, this long after the intent was recorded. Until then a "not
+/// now" to a repetition does not prove that the bank never had the first.
+const IN_FLIGHT_MAX_US: i64 = 30 * SECOND_US;
+/// However small the scale: a silent bank is not asked in a tight loop.
+const INQUIRE_AFTER_MIN_US: i64 = SECOND_US;
 
 /// Takes what is due and hands it over.
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
@@ -76,16 +82,25 @@ fn key(claimed: &Claimed) -> (PaymentId, i64) {
 async fn hand_over<B: BankConnection>(shift: &Shift<B>, claimed: &[Claimed]) -> anyhow::Result<()> {
     let prepared = prepare(&shift.app, claimed).await.context("recording the intent")?;
     let asked = while_renewing(shift, ask(shift, prepared)).await?;
-    record(&shift.app, asked).await.context("recording what the bank said")?;
+    record(shift, asked).await.context("recording what the bank said")?;
     shift.app.bank_bell.ring();
     Ok(())
 }
 
-/// Instructions that may go to the bank: fresh ones, and those of which we do not know whether it has them.
+/// Instructions that may go to the bank.
 #[derive(Default)]
 struct Prepared {
+    /// Those that it surely never saw.
     fresh: Vec<Instruction>,
-    unsure: Vec<Instruction>,
+    /// Those of which we do not know whether it has them.
+    unsure: Vec<Unsure>,
+}
+
+/// An instruction that may have been handed over before.
+struct Unsure {
+    instruction: Instruction,
+    /// An earlier request may still be under way.
+    may_be_in_flight: bool,
 }
 
 /// Records the intent to hand over what is PENDING, and puts the instructions together.
@@ -93,15 +108,28 @@ async fn prepare(app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
     let mut tx = app.db.begin().await?;
     let loaded = Loaded::load(&mut tx, claimed).await?;
     let mut prepared = Prepared::default();
-    let (mut commands, mut ready, mut stuck) = (Vec::new(), HashMap::new(), Vec::new());
+    let (mut commands, mut ready, mut stuck, mut stale) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
+    let long_ago = app.clock.business().plus_micros(-IN_FLIGHT_MAX_US);
     for one in claimed {
         let Some(payment) = loaded.payments.get(&one.payment_id) else { continue };
+        let wanted = match one.what {
+            WorkKind::Submit => Status::Pending,
+            WorkKind::Inquire => Status::Processing,
+        };
+        if payment.attempt != one.attempt || payment.status != wanted {
+            // The bank's word came in between. What it left behind, if anything, is for another round.
+            stale.extend((one.attempt < payment.attempt).then(|| key(one)));
+            continue;
+        }
         match (one.what, loaded.instruction(app, payment)) {
             (_, Err(error)) => {
-                tracing::error!(payment_id = %one.payment_id, %error, "a payment cannot be handed over");
+                tracing::error!(payment_id = %one.payment_id, error = format!("{error:#}"), "a payment cannot be handed over");
                 stuck.push(key(one));
             }
-            (WorkKind::Inquire, Ok(instruction)) => prepared.unsure.push(instruction),
+            (WorkKind::Inquire, Ok(instruction)) => {
+                let may_be_in_flight = payment.processing_at.is_some_and(|at| long_ago < at);
+                prepared.unsure.push(Unsure { instruction, may_be_in_flight });
+            }
             (WorkKind::Submit, Ok(instruction)) => {
                 let command = loaded.objection(payment).map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
                 commands.push(instruct::payment(app, one.payment_id, command, instruct::system(COMPONENT), None));
@@ -115,12 +143,13 @@ async fn prepare(app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
             prepared.fresh.extend(ready.remove(&payment.terms.id));
         }
     }
+    work::finish(&mut tx, &stale).await?;
     work::put_off(&mut tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
     tx.commit().await?;
     Ok(prepared)
 }
 
-/// The payments of a batch and their accounts.
+/// The payments of a batch, held until the transaction ends, and their accounts.
 struct Loaded {
     payments: HashMap<PaymentId, Payment>,
     accounts: HashMap<BankAccountId, SealedAccount>,
@@ -129,16 +158,13 @@ struct Loaded {
 impl Loaded {
     async fn load(tx: &mut Tx, claimed: &[Claimed]) -> Result<Loaded, StoreError> {
         let ids: Vec<_> = claimed.iter().map(|one| one.payment_id).collect();
-        let payments = payments::find_all(tx, &ids).await?;
+        let payments = payments::hold(tx, &ids).await?;
         let accounts: Vec<_> = payments
-            .iter()
+            .values()
             .flat_map(|payment| [payment.terms.payer.account_id, payment.terms.payee.account_id])
             .collect();
         let accounts = work::sealed_accounts(tx, &accounts).await?;
-        Ok(Loaded {
-            payments: payments.into_iter().map(|payment| (payment.terms.id, payment)).collect(),
-            accounts: accounts.into_iter().map(|account| (account.id, account)).collect(),
-        })
+        Ok(Loaded { payments, accounts: accounts.into_iter().map(|account| (account.id, account)).collect() })
     }
 
     /// Why a payment may not be handed over, although it was accepted: an account was deactivated or closed since.
@@ -191,27 +217,34 @@ async fn ask<B: BankConnection>(shift: &Shift<B>, prepared: Prepared) -> Asked {
     let Prepared { fresh, unsure } = prepared;
     let mut asked = Asked::new();
     let mut to_submit = fresh;
+    let mut in_flight = HashSet::new();
     if !unsure.is_empty() {
-        let references: Vec<_> = unsure.iter().map(|instruction| instruction.reference).collect();
+        let references: Vec<_> = unsure.iter().map(|one| one.instruction.reference).collect();
         match shift.bank.inquire(&references).await {
             Ok(sightings) => {
-                for (instruction, sighting) in unsure.into_iter().zip(sightings) {
+                for (Unsure { instruction, may_be_in_flight }, sighting) in unsure.into_iter().zip(sightings) {
                     match sighting {
                         Sighting::Seen => asked.push((name(&instruction), Receipt::AlreadySeen)),
-                        Sighting::NeverSeen => to_submit.push(instruction),
+                        Sighting::NeverSeen => {
+                            in_flight.extend(may_be_in_flight.then(|| name(&instruction)));
+                            to_submit.push(instruction);
+                        }
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the bank could not be asked");
-                asked.extend(unsure.iter().map(|instruction| (name(instruction), Receipt::Unknown)));
+                asked.extend(unsure.iter().map(|one| (name(&one.instruction), Receipt::Unknown)));
             }
         }
     }
     if !to_submit.is_empty() {
         let names = to_submit.iter().map(name);
         match shift.bank.submit(&to_submit).await {
-            Ok(receipts) => asked.extend(names.zip(receipts)),
+            Ok(receipts) => asked.extend(names.zip(receipts).map(|(name, receipt)| match receipt {
+                Receipt::NotNow(_) if in_flight.contains(&name) => (name, Receipt::Unknown),
+                receipt => (name, receipt),
+            })),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the bank did not answer");
                 asked.extend(names.map(|name| (name, Receipt::Unknown)));
@@ -241,24 +274,38 @@ async fn while_renewing<B, T>(shift: &Shift<B>, asking: impl Future<Output = T>)
     }
 }
 
-/// Records what the bank said.
-async fn record(app: &App, asked: Asked) -> Result<(), StoreError> {
-    let (mut done, mut unknown, mut commands) = (Vec::new(), Vec::new(), Vec::new());
+/// Records what the bank said. A "not now" counts only while the claim is ours: otherwise another may have handed the same
+/// attempt over in the meantime, and it is asked about again.
+async fn record<B>(shift: &Shift<B>, asked: Asked) -> Result<(), StoreError> {
+    let app = &shift.app;
+    let (mut done, mut unknown, mut refused) = (Vec::new(), Vec::new(), HashMap::new());
     for ((payment_id, attempt), receipt) in asked {
         match receipt {
             Receipt::Accepted | Receipt::AlreadySeen => done.push((payment_id, attempt)),
             Receipt::Unknown => unknown.push((payment_id, attempt)),
             Receipt::NotNow(reason) => {
-                let command = Command::NotNow { attempt, reason };
-                commands.push(instruct::payment(app, payment_id, command, instruct::system(COMPONENT), None));
+                refused.insert((payment_id, attempt), reason);
             }
         }
     }
     let mut tx = app.db.begin().await?;
-    work::finish(&mut tx, &done).await?;
-    let inquire_at = app.clock.business().plus_micros(app.scale.apply(INQUIRE_AFTER_US));
-    work::put_off(&mut tx, &unknown, inquire_at).await?;
+    let names: Vec<_> = refused.keys().copied().collect();
+    payments::hold(&mut tx, &names.iter().map(|(payment_id, _)| *payment_id).collect::<Vec<_>>()).await?;
+    let ours = work::still_held(&mut tx, &names, shift.claimant, app.clock.process_us()).await?;
+    let commands: Vec<_> = ours
+        .into_iter()
+        .filter_map(|(payment_id, attempt)| {
+            let reason = refused.remove(&(payment_id, attempt))?;
+            let command = Command::NotNow { attempt, reason };
+            Some(instruct::payment(app, payment_id, command, instruct::system(COMPONENT), None))
+        })
+        .collect();
+    // Payments before work, as everybody does it: two that go the other way could wait for each other.
     payments::record(&mut tx, &commands).await?;
+    work::finish(&mut tx, &done).await?;
+    let pause_us = app.scale.apply(INQUIRE_AFTER_US).max(INQUIRE_AFTER_MIN_US);
+    let inquire_at = app.clock.business().plus_micros(pause_us);
+    work::put_off(&mut tx, &unknown, inquire_at).await?;
     tx.commit().await
 }
 

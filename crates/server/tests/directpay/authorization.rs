@@ -62,7 +62,9 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "read_lease" | "read_schedule" | "list_payments_of_lease" => (lease, none, Right::Renter, 200, FindNothing),
         "list_leases_of_renter" => (renter, none, Right::Landlord, 200, FindNothing),
         "list_leases_of_property" => (property, none, Right::Renter, 200, FindNothing),
-        "terminate_lease" => (things.open_ended.as_str(), json!({"end_date": "2026-03-01"}), Right::Landlord, 200, FindNothing),
+        "terminate_lease" => {
+            (things.open_ended.as_str(), json!({"end_date": "2026-03-01"}), Right::Landlord, 200, FindNothing)
+        }
         "initiate_payment" => {
             let rent = with(&home.rent("1.00"), "idempotency_key", json!("matrix"));
             ("", rent, Right::Renter, 201, refused(422, 422))
@@ -234,10 +236,17 @@ fn a_landlord_and_a_renter_see_of_each_other_only_what_they_have_in_common() {
         let accounts = format!("/api/v1/bank-accounts/user/{}", home.renter.id);
         other.landlord.get(&accounts).await.refuses(404, "not_found");
         // A renter of one house sees of its leases the own ones only.
-        let next = with(&with(&terms(&home.property, &other.renter.id), "start_date", json!("2026-07-01")), "end_date", json!("2026-12-31"));
+        let next = with(
+            &with(&terms(&home.property, &other.renter.id), "start_date", json!("2026-07-01")),
+            "end_date",
+            json!("2026-12-31"),
+        );
         let second = home.landlord.post("/api/v1/leases/", &next).await.must(201).id();
         let of_property = format!("/api/v1/leases/property/{}", home.property);
-        assert_eq!(home.landlord.get(&of_property).await.must(200).column("id"), [second.as_str(), home.lease.as_str()]);
+        assert_eq!(
+            home.landlord.get(&of_property).await.must(200).column("id"),
+            [second.as_str(), home.lease.as_str()]
+        );
         assert_eq!(home.renter.get(&of_property).await.must(200).column("id"), [home.lease.as_str()]);
         assert_eq!(other.renter.get(&of_property).await.must(200).column("id"), [second.as_str()]);
         // Accounts of people who are not on the lease are not there.

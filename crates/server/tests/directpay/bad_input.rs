@@ -57,7 +57,15 @@ impl Cases {
         self.add(who, GET, path, Nothing, 400, "invalid_query").fields = vec![(field, code)];
     }
 
-    fn raw(&mut self, who: Who, path: &str, body: &str, status: u16, code: &'static str, fields: &[(&'static str, &'static str)]) {
+    fn raw(
+        &mut self,
+        who: Who,
+        path: &str,
+        body: &str,
+        status: u16,
+        code: &'static str,
+        fields: &[(&'static str, &'static str)],
+    ) {
         self.add(who, POST, path, Raw(JSON, body.into()), status, code).fields = fields.to_vec();
     }
 }
@@ -148,12 +156,23 @@ fn bodies(cases: &mut Cases) {
         cases.raw(Nobody, users, body, 400, "malformed_json", &[]);
     }
     // A list in the order of the fields is no object either.
-    cases.raw(Landlord, "/api/v1/properties/", r#"[null, "1 A St", null, "Albany", "NY", "12207", null]"#, 400, "malformed_json", &[]);
+    cases.raw(
+        Landlord,
+        "/api/v1/properties/",
+        r#"[null, "1 A St", null, "Albany", "NY", "12207", null]"#,
+        400,
+        "malformed_json",
+        &[],
+    );
     let good = address().to_string();
     for rest in ["x", "{}", ","] {
         cases.raw(Landlord, "/api/v1/properties/", &format!("{good}{rest}"), 400, "malformed_json", &[]);
     }
-    let deep = format!("{{\"lease_id\": \"x\", \"amount\": 1, \"metadata\": {{\"a\": {}1{}}}}}", "[".repeat(200), "]".repeat(200));
+    let deep = format!(
+        "{{\"lease_id\": \"x\", \"amount\": 1, \"metadata\": {{\"a\": {}1{}}}}}",
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     cases.raw(Renter, "/api/v1/payments/", &deep, 400, "malformed_json", &[]);
     cases.add(Nobody, POST, users, Raw(JSON, b"{\"email\": \"\xff\xfe\"}".to_vec()), 400, "malformed_json");
     cases.add(Nobody, POST, users, Raw(JSON, vec![b' '; 1024 * 1024 + 1]), 413, "too_large");
@@ -196,7 +215,13 @@ fn people(cases: &mut Cases, home: &Home<'_>) {
         cases.invalid(Nobody, path, without(&good, field), &[(field, "required")]);
     }
     let all_at_once = json!({"email": "x", "password": "y", "full_name": "", "role": "z", "phone": "-"});
-    let codes = [("email", "malformed"), ("password", "too_short"), ("full_name", "required"), ("role", "unknown"), ("phone", "required")];
+    let codes = [
+        ("email", "malformed"),
+        ("password", "too_short"),
+        ("full_name", "required"),
+        ("role", "unknown"),
+        ("phone", "required"),
+    ];
     cases.invalid(Nobody, path, all_at_once, &codes);
     let twice = r#"{"email": "a@example.com", "email": "b@example.com"}"#;
     cases.raw(Nobody, path, twice, 422, "invalid", &[("email", "duplicate")]);
@@ -346,14 +371,22 @@ fn payments(cases: &mut Cases, home: &Home<'_>, paid: &str) {
     ] {
         cases.invalid(Renter, path, with(&good, field, value), &[(field, code)]);
     }
-    for (rail, amount) in [("SAME_DAY_ACH", "1000000.01"), ("STANDARD_ACH", "100000000.00"), ("WIRE", "10000000000.00")] {
+    for (rail, amount) in [("SAME_DAY_ACH", "1000000.01"), ("STANDARD_ACH", "100000000.00"), ("WIRE", "10000000000.00")]
+    {
         let body = with(&home.rent(amount), "rail", json!(rail));
         cases.invalid(Renter, path, body, &[("amount", "over_rail_limit")]);
     }
     let twice = |inner: &str| format!("{{\"lease_id\": \"{}\", \"amount\": \"1.00\", {inner}}}", home.lease);
     cases.raw(Renter, path, &twice(r#""amount": "2.00""#), 422, "invalid", &[("amount", "duplicate")]);
     cases.raw(Renter, path, &twice(r#""metadata": {"a": 1, "a": 1}"#), 422, "invalid", &[("metadata", "duplicate")]);
-    cases.raw(Renter, path, &twice(r#""metadata": {"a": {"b": 1, "b": 1}}"#), 422, "invalid", &[("metadata.a", "duplicate")]);
+    cases.raw(
+        Renter,
+        path,
+        &twice(r#""metadata": {"a": {"b": 1, "b": 1}}"#),
+        422,
+        "invalid",
+        &[("metadata.a", "duplicate")],
+    );
     let exponent = format!("{{\"lease_id\": \"{}\", \"amount\": 1e3}}", home.lease);
     cases.raw(Renter, path, &exponent, 422, "invalid", &[("amount", "malformed")]);
     let all_at_once = with(&with(&with(&good, "amount", json!("x")), "rail", json!("y")), "currency", json!("z"));

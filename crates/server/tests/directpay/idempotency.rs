@@ -4,7 +4,9 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Home, POST, TestApp, Visitor, WITHOUT_WORKERS, on_both, on_both_with, on_sqlite, with, without};
+use crate::harness::{
+    Answer, Home, POST, TestApp, Visitor, WITHOUT_WORKERS, on_both, on_both_with, on_sqlite, with, without,
+};
 
 /// Sends a payment with the key in the header, in the body, both or neither.
 async fn send(home: &Home<'_>, header: &[&[u8]], body_key: Option<&str>, amount: &str) -> Answer {
@@ -165,7 +167,10 @@ fn rule_3_any_field_that_differs_is_a_422_that_names_the_payment() {
             home.renter.pay("full", &without(&full, field)).await.refuses(422, "idempotency_key_reused");
         }
         for field in ["payer_account_id", "payee_account_id", "currency"] {
-            home.renter.pay("bare", &with(&bare, field, full[field].clone())).await.refuses(422, "idempotency_key_reused");
+            home.renter
+                .pay("bare", &with(&bare, field, full[field].clone()))
+                .await
+                .refuses(422, "idempotency_key_reused");
         }
         assert_eq!(count(&home.renter).await, 2);
     });
@@ -176,10 +181,28 @@ fn rule_3_metadata_equals_itself_however_the_database_writes_its_numbers() {
     on_both(async |app| {
         let home = app.home().await;
         let numbers = [
-            "0", "-0.0", "1.0", "1e3", "1e15", "1e16", "1E+19", "18446744073709551615", "18446744073709551616",
-            "-9223372036854775808", "-9223372036854775809", "9007199254740993", "9007199254740993.0", "1e100", "1e-7",
-            "0.1", "0.30000000000000004", "123456.78901234567", "2.2250738585072014e-308", "5e-324",
-            "1.7976931348623157e308", "0.10000000000000000000000000001",
+            "0",
+            "-0.0",
+            "1.0",
+            "1e3",
+            "1e15",
+            "1e16",
+            "1E+19",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "9007199254740993",
+            "9007199254740993.0",
+            "1e100",
+            "1e-7",
+            "0.1",
+            "0.30000000000000004",
+            "123456.78901234567",
+            "2.2250738585072014e-308",
+            "5e-324",
+            "1.7976931348623157e308",
+            "0.10000000000000000000000000001",
         ];
         let mut numbers: Vec<String> = numbers.iter().map(|number| (*number).to_owned()).collect();
         let mut seed = 1_u64;
@@ -187,8 +210,10 @@ fn rule_3_metadata_equals_itself_however_the_database_writes_its_numbers() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             numbers.push(format!("{}.{:017}", seed % 1000, seed >> 8));
         }
-        let metadata = format!(r#"{{"numbers": [{}], "text": "ä\u2028\ud83c\udfe0 \"'\\", "": {{"": []}}}}"#, numbers.join(", "));
-        let body = format!(r#"{{"lease_id": "{}", "amount": "1.00", "rail": "INSTANT", "metadata": {metadata}}}"#, home.lease);
+        let metadata =
+            format!(r#"{{"numbers": [{}], "text": "ä\u2028\ud83c\udfe0 \"'\\", "": {{"": []}}}}"#, numbers.join(", "));
+        let body =
+            format!(r#"{{"lease_id": "{}", "amount": "1.00", "rail": "INSTANT", "metadata": {metadata}}}"#, home.lease);
         let send = async || {
             let call = home.renter.call(POST, "/api/v1/payments/").header("Idempotency-Key", "k");
             call.body("application/json", body.clone()).send().await
@@ -236,7 +261,8 @@ async fn at_once(app: &TestApp, home: &Home<'_>, count: usize, key: &str) -> Vec
         let request = request.header("Idempotency-Key", key).json(&home.rent("12.34"));
         clicks.spawn(async move {
             let response = request.send().await.unwrap();
-            let (status, replayed) = (response.status().as_u16(), response.headers().get("idempotent-replayed").is_some());
+            let (status, replayed) =
+                (response.status().as_u16(), response.headers().get("idempotent-replayed").is_some());
             let body: Value = response.json().await.unwrap();
             (status, replayed, body["id"].as_str().unwrap().to_owned())
         });
@@ -252,11 +278,20 @@ fn rule_5_a_refusal_consumes_no_key() {
         let rent = home.rent("1.00");
         let path = "/api/v1/payments/";
         home.renter.pay("k", &with(&rent, "amount", json!("0"))).await.refuses_fields(&[("amount", "not_positive")]);
-        home.renter.pay("k", &with(&rent, "amount", json!("10000000.01"))).await.refuses_fields(&[("amount", "over_rail_limit")]);
+        home.renter
+            .pay("k", &with(&rent, "amount", json!("10000000.01")))
+            .await
+            .refuses_fields(&[("amount", "over_rail_limit")]);
         home.renter.pay("k", &with(&rent, "extra", json!(1))).await.refuses_fields(&[("extra", "unknown_field")]);
         stranger.pay("k", &rent).await.refuses_fields(&[("lease_id", "not_found")]);
         app.call(POST, path).header("Idempotency-Key", "k").json(&rent).send().await.refuses(401, "unauthorized");
-        home.renter.call(POST, path).header("Idempotency-Key", "k").body("application/json", "{").send().await.refuses(400, "malformed_json");
+        home.renter
+            .call(POST, path)
+            .header("Idempotency-Key", "k")
+            .body("application/json", "{")
+            .send()
+            .await
+            .refuses(400, "malformed_json");
         home.renter.pay("k", &rent).await.must(201);
         until_all_completed(&home, 1).await;
     });
@@ -272,7 +307,10 @@ fn rule_6_a_replay_answers_although_the_account_is_gone_and_the_lease_has_ended(
         let rent = json!({"lease_id": lease, "amount": "1.00", "rail": "INSTANT"});
         let first = home.renter.pay("k", &rent).await.must(201).id();
         home.renter.wait_until(&first, "COMPLETED").await;
-        home.landlord.post(&format!("/api/v1/leases/{lease}/terminate"), &json!({"end_date": "2026-02-01"})).await.must(200);
+        home.landlord
+            .post(&format!("/api/v1/leases/{lease}/terminate"), &json!({"end_date": "2026-02-01"}))
+            .await
+            .must(200);
         // A lease that has ended still takes payments.
         let arrears = home.renter.pay("arrears", &rent).await.must(201).id();
         home.renter.wait_until(&arrears, "COMPLETED").await;
@@ -282,9 +320,19 @@ fn rule_6_a_replay_answers_although_the_account_is_gone_and_the_lease_has_ended(
 
         assert_eq!(home.renter.pay("k", &rent).await.must(200).id(), first);
         home.renter.pay("k", &with(&rent, "amount", json!("2.00"))).await.refuses(422, "idempotency_key_reused");
-        home.renter.pay("new", &rent).await.refuses_fields(&[("payer_account_id", "required"), ("payee_account_id", "required")]);
-        let named = with(&with(&rent, "payer_account_id", json!(home.renter_account)), "payee_account_id", json!(home.landlord_account));
-        home.renter.pay("new", &named).await.refuses_fields(&[("payer_account_id", "inactive"), ("payee_account_id", "inactive")]);
+        home.renter
+            .pay("new", &rent)
+            .await
+            .refuses_fields(&[("payer_account_id", "required"), ("payee_account_id", "required")]);
+        let named = with(
+            &with(&rent, "payer_account_id", json!(home.renter_account)),
+            "payee_account_id",
+            json!(home.landlord_account),
+        );
+        home.renter
+            .pay("new", &named)
+            .await
+            .refuses_fields(&[("payer_account_id", "inactive"), ("payee_account_id", "inactive")]);
     });
 }
 

@@ -36,7 +36,9 @@ fn two_leases_of_one_property_never_share_a_day() {
     on_both(async |app| {
         let home = app.home().await;
         let property = home.landlord.add_property().await.id();
-        let sign = async |start: &str, end: Option<&str>| home.landlord.post(PATH, &between(&home, &property, start, end)).await;
+        let sign = async |start: &str, end: Option<&str>| {
+            home.landlord.post(PATH, &between(&home, &property, start, end)).await
+        };
         sign("2030-01-01", Some("2030-12-31")).await.must(201);
         for (start, end) in [
             ("2030-12-31", Some("2031-06-30")),
@@ -54,7 +56,8 @@ fn two_leases_of_one_property_never_share_a_day() {
             sign(start, end).await.refuses(409, "leases_overlap");
         }
         // Another flat of the same house is another property.
-        let flat = home.landlord.post("/api/v1/properties/", &with(&address(), "unit", json!("2"))).await.must(201).id();
+        let flat =
+            home.landlord.post("/api/v1/properties/", &with(&address(), "unit", json!("2"))).await.must(201).id();
         home.landlord.post(PATH, &between(&home, &flat, "2030-01-01", None)).await.must(201);
         let list = home.landlord.get(&format!("/api/v1/leases/property/{property}")).await.must(200);
         assert_eq!(list.rows().len(), 3);
@@ -84,18 +87,30 @@ fn a_schedule_follows_the_terms() {
     on_both(async |app| {
         let home = app.home().await;
         for (changes, expected) in [
-            (json!({"start_date": "2028-01-31", "end_date": "2028-05-30", "payment_due_day": 31}),
-             &["2028-01-31 1500.00", "2028-02-29 1500.00", "2028-03-31 1500.00", "2028-04-30 1500.00"][..]),
-            (json!({"start_date": "2026-02-17", "end_date": "2026-03-31", "proration": "thirty_day"}),
-             &["2026-02-17 600.00", "2026-03-01 1500.00"]),
-            (json!({"start_date": "2028-02-17", "end_date": "2028-03-31", "proration": "annual"}),
-             &["2028-02-17 641.10", "2028-03-01 1500.00"]),
-            (json!({"start_date": "2026-01-17", "end_date": "2026-02-28", "first_period": "full"}),
-             &["2026-01-17 1500.00", "2026-02-01 1500.00"]),
-            (json!({"start_date": "2026-01-17", "end_date": "2026-02-14", "first_period": "none"}),
-             &["2026-02-01 750.00"]),
-            (json!({"start_date": "2026-01-17", "end_date": "2026-02-14", "first_period": "none", "last_period": "full"}),
-             &["2026-02-01 1500.00"]),
+            (
+                json!({"start_date": "2028-01-31", "end_date": "2028-05-30", "payment_due_day": 31}),
+                &["2028-01-31 1500.00", "2028-02-29 1500.00", "2028-03-31 1500.00", "2028-04-30 1500.00"][..],
+            ),
+            (
+                json!({"start_date": "2026-02-17", "end_date": "2026-03-31", "proration": "thirty_day"}),
+                &["2026-02-17 600.00", "2026-03-01 1500.00"],
+            ),
+            (
+                json!({"start_date": "2028-02-17", "end_date": "2028-03-31", "proration": "annual"}),
+                &["2028-02-17 641.10", "2028-03-01 1500.00"],
+            ),
+            (
+                json!({"start_date": "2026-01-17", "end_date": "2026-02-28", "first_period": "full"}),
+                &["2026-01-17 1500.00", "2026-02-01 1500.00"],
+            ),
+            (
+                json!({"start_date": "2026-01-17", "end_date": "2026-02-14", "first_period": "none"}),
+                &["2026-02-01 750.00"],
+            ),
+            (
+                json!({"start_date": "2026-01-17", "end_date": "2026-02-14", "first_period": "none", "last_period": "full"}),
+                &["2026-02-01 1500.00"],
+            ),
             (json!({"start_date": "2026-01-10", "end_date": "2026-01-19"}), &["2026-01-10 483.87"]),
         ] {
             let property = home.landlord.add_property().await.id();
@@ -229,12 +244,17 @@ fn a_currency_that_no_rail_carries_is_refused() {
         let home = app.home().await;
         let property = home.landlord.add_property().await.id();
         for (currency, amount) in [("EUR", "1500.00"), ("jpy", "150000"), ("BHD", "1.001")] {
-            let body = with(&with(&terms(&property, &home.renter.id), "currency", json!(currency)), "rent_amount", json!(amount));
+            let body = with(
+                &with(&terms(&property, &home.renter.id), "currency", json!(currency)),
+                "rent_amount",
+                json!(amount),
+            );
             home.landlord.post(PATH, &body).await.refuses_fields(&[("currency", "currency_not_carried")]);
         }
         let body = with(&terms(&property, &home.renter.id), "currency", json!("EUR"));
         let body = with(&with(&body, "start_date", json!("x")), "payment_due_day", json!(40));
-        let all = [("start_date", "malformed"), ("currency", "currency_not_carried"), ("payment_due_day", "out_of_range")];
+        let all =
+            [("start_date", "malformed"), ("currency", "currency_not_carried"), ("payment_due_day", "out_of_range")];
         home.landlord.post(PATH, &body).await.refuses_fields(&all);
     });
 }

@@ -61,7 +61,10 @@ fn every_list_has_pages() {
         }
         let years = async |from: i32, to: i32| {
             let body = with(&terms(&home.property, &home.renter.id), "start_date", json!(format!("{from}-01-01")));
-            home.landlord.post("/api/v1/leases/", &with(&body, "end_date", json!(format!("{to}-12-31")))).await.must(201);
+            home.landlord
+                .post("/api/v1/leases/", &with(&body, "end_date", json!(format!("{to}-12-31"))))
+                .await
+                .must(201);
         };
         years(2030, 2031).await;
         years(2032, 2033).await;
@@ -130,7 +133,14 @@ fn the_payments_of_a_lease_are_filtered_by_status_and_rail() {
             ("?rail=SAME_DAY_ACH", vec![]),
         ] {
             for limit in [1, 100] {
-                assert_eq!(pages(&home.landlord, &format!("{list}{filter}"), limit, async || ()).await.iter().collect::<Vec<_>>(), expected, "{filter}");
+                assert_eq!(
+                    pages(&home.landlord, &format!("{list}{filter}"), limit, async || ())
+                        .await
+                        .iter()
+                        .collect::<Vec<_>>(),
+                    expected,
+                    "{filter}"
+                );
             }
         }
     });

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use directpay_domain::rail::DelayScale;
 use directpay_server::bank::simulator::Simulator;
 use directpay_server::workers::Workers;
-use directpay_domain::rail::DelayScale;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -85,7 +85,8 @@ fn every_row_of_the_sandbox_ends_as_the_table_says_on_every_rail() {
 
 async fn try_row(home: &Home<'_>, number: &str) {
     let (returnable, last) = expected(number);
-    let account = if number == GOOD_ACCOUNT { home.renter_account.clone() } else { home.renter.link_account(number).await.id() };
+    let account =
+        if number == GOOD_ACCOUNT { home.renter_account.clone() } else { home.renter.link_account(number).await.id() };
     let initiate = async |rail: &str, account: &str| {
         let body = with(&with(&home.rent("10.00"), "rail", json!(rail)), "payer_account_id", json!(account));
         home.renter.pay(&format!("{number}-{rail}"), &body).await.must(201).id()
@@ -201,13 +202,20 @@ fn only_what_failed_for_the_banks_sake_can_be_retried_by_its_initiator() {
         let home = app.home().await;
         let outcome = async |number: &str, status: &str| {
             let account = home.renter.link_account(number).await.id();
-            let body = with(&with(&home.rent("1.00"), "rail", json!("SAME_DAY_ACH")), "payer_account_id", json!(account));
+            let body =
+                with(&with(&home.rent("1.00"), "rail", json!("SAME_DAY_ACH")), "payer_account_id", json!(account));
             let payment = home.renter.pay(number, &body).await.must(201).id();
             home.renter.wait_until(&payment, status).await;
             payment
         };
-        let retry = async |who: &Visitor<'_>, id: &str| who.call(POST, &format!("/api/v1/payments/{id}/retry")).send().await;
-        for (number, status) in [("000222222227", "FAILED"), ("000111111113", "FAILED"), ("000333333335", "FAILED"), ("000555555559", "RETURNED")] {
+        let retry =
+            async |who: &Visitor<'_>, id: &str| who.call(POST, &format!("/api/v1/payments/{id}/retry")).send().await;
+        for (number, status) in [
+            ("000222222227", "FAILED"),
+            ("000111111113", "FAILED"),
+            ("000333333335", "FAILED"),
+            ("000555555559", "RETURNED"),
+        ] {
             let payment = outcome(number, status).await;
             let before = home.renter.payment(&payment).await.body;
             assert_eq!(retry(&home.renter, &payment).await.refuses(409, "not_retryable")["current_status"], status);
@@ -222,7 +230,8 @@ fn only_what_failed_for_the_banks_sake_can_be_retried_by_its_initiator() {
         let failed = home.renter.wait_until(&unlucky, "FAILED").await;
         assert_eq!(failed["failure_code"], "BANK_UNAVAILABLE");
         let history = home.renter.history(&unlucky).await;
-        let requested = history["events"].as_array().unwrap().iter().find(|event| event["event_type"] == "payment_retry_requested");
+        let requested =
+            history["events"].as_array().unwrap().iter().find(|event| event["event_type"] == "payment_retry_requested");
         assert_eq!(requested.unwrap()["actor"]["id"], home.renter.id.as_str());
         let stuck = outcome("000000000009", "PROCESSING").await;
         for action in ["retry", "cancel"] {
@@ -237,7 +246,8 @@ fn a_pending_payment_is_cancelled_by_its_initiator_only_and_once() {
     on_both_with(WITHOUT_WORKERS, async |app| {
         let home = app.home().await;
         let payment = home.renter.pay("rent", &home.rent("1500.00")).await.must(201).id();
-        let cancel = async |who: &Visitor<'_>| who.call(POST, &format!("/api/v1/payments/{payment}/cancel")).send().await;
+        let cancel =
+            async |who: &Visitor<'_>| who.call(POST, &format!("/api/v1/payments/{payment}/cancel")).send().await;
         cancel(&home.landlord).await.refuses(403, "forbidden");
         cancel(&app.sign_up("RENTER").await).await.refuses(404, "not_found");
         let cancelled = cancel(&home.renter).await.must(200);

@@ -37,7 +37,8 @@ impl<'a> MakeWriter<'a> for Log {
 #[test]
 fn a_planted_account_number_and_password_are_found_nowhere() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     on_both(async |app| {
         drive(app).await;
@@ -61,7 +62,8 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
 
 fn assert_absent(place: &str, bytes: &[u8]) {
     for planted in [NUMBER, OTHER_NUMBER, SECRET] {
-        for form in [planted.to_owned(), BASE64.encode(planted), planted.replace(' ', "+"), planted.replace(' ', "%20")] {
+        for form in [planted.to_owned(), BASE64.encode(planted), planted.replace(' ', "+"), planted.replace(' ', "%20")]
+        {
             let at = bytes.windows(form.len()).position(|window| window == form.as_bytes());
             let Some(at) = at else { continue };
             let around = &bytes[at.saturating_sub(200)..bytes.len().min(at + 200)];
@@ -75,12 +77,18 @@ async fn drive(app: &TestApp) {
     let body = json!({"email": "keeper@example.com", "password": SECRET, "full_name": "Keeper", "role": "RENTER"});
     let user = app.call(POST, "/api/v1/users/").json(&body).send().await.must(201);
     app.call(POST, "/api/v1/users/").json(&body).send().await.must(409);
-    for (field, value) in [("role", json!(SECRET)), ("email", json!(SECRET)), ("phone", json!(SECRET)), ("full_name", json!(7))] {
+    for (field, value) in
+        [("role", json!(SECRET)), ("email", json!(SECRET)), ("phone", json!(SECRET)), ("full_name", json!(7))]
+    {
         app.call(POST, "/api/v1/users/").json(&with(&body, field, value)).send().await.must(422);
     }
     let twice = format!("{{\"password\": \"{SECRET}\", \"password\": \"{SECRET}\"}}");
     app.call(POST, "/api/v1/users/").body("application/json", twice).send().await.must(422);
-    app.call(POST, "/api/v1/users/").body("application/json", format!("{{\"password\": \"{SECRET}\" oops")).send().await.must(400);
+    app.call(POST, "/api/v1/users/")
+        .body("application/json", format!("{{\"password\": \"{SECRET}\" oops"))
+        .send()
+        .await
+        .must(400);
     app.token_by_password("keeper@example.com", &format!("{SECRET}!")).await.must(400);
     app.token_by_password(SECRET, SECRET).await.must(400);
     let keeper = app.sign_in("keeper@example.com", SECRET, user.id()).await;
@@ -107,7 +115,8 @@ async fn pay(home: &Home<'_>, keeper: &str, token: &str, mine: &str) {
     let landlord = &home.landlord;
     let receiving = landlord.link_account(OTHER_NUMBER).await.id();
     let property = landlord.add_property().await.id();
-    let lease = landlord.post("/api/v1/leases/", &with(&terms(&property, keeper), "payee_account_id", json!(receiving))).await;
+    let lease =
+        landlord.post("/api/v1/leases/", &with(&terms(&property, keeper), "payee_account_id", json!(receiving))).await;
     let lease = lease.must(201).id();
     let app = landlord.app;
     for rail in ["INSTANT", "WIRE", "SAME_DAY_ACH", "STANDARD_ACH"] {

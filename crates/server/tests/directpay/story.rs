@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{GET, PASSWORD, POST, ROUTING, TestApp, Visitor, assert_id, assert_time, event_types, keys, on_both};
+use crate::harness::{
+    GET, PASSWORD, POST, ROUTING, TestApp, Visitor, assert_id, assert_time, event_types, keys, on_both,
+};
 
 const USER: &str = "created_at email full_name id phone role";
 const ACCOUNT: &str = "account_holder_name account_type bank_name closed_by created_at id is_active is_primary last4 \
@@ -125,7 +127,8 @@ async fn enter_property(alice: &Visitor<'_>) -> String {
     assert_eq!(property.header("location"), Some(path.as_str()));
     assert_id(&property["id"]);
     assert_time(&property["created_at"]);
-    for (field, value) in [("state", "OR"), ("zip_code", "97205-1234"), ("unit", "2B"), ("time_zone", "America/Boise")] {
+    for (field, value) in [("state", "OR"), ("zip_code", "97205-1234"), ("unit", "2B"), ("time_zone", "America/Boise")]
+    {
         assert_eq!(property[field], value);
     }
     assert_eq!(alice.get(&path).await.must(200).body, property.body);
@@ -178,7 +181,11 @@ async fn sign_lease(alice: &Visitor<'_>, bob: &Visitor<'_>, property: &str, acco
         assert_eq!(who.get(&path).await.must(200).body, view);
         let listed = who.get(&format!("{path}/schedule")).await.must(200);
         assert_eq!(listed.body, json!({"data": schedule, "next_cursor": null}));
-        for list in ["/api/v1/leases/".into(), format!("/api/v1/leases/renter/{}", bob.id), format!("/api/v1/leases/property/{property}")] {
+        for list in [
+            "/api/v1/leases/".into(),
+            format!("/api/v1/leases/renter/{}", bob.id),
+            format!("/api/v1/leases/property/{property}"),
+        ] {
             assert_eq!(who.get(&list).await.must(200).body, json!({"data": [view], "next_cursor": null}), "{list}");
         }
     }
@@ -196,18 +203,13 @@ fn charge(row: &Value) -> String {
     format!("{} {}..{} {}", text("due_date"), text("period_start"), text("period_end"), text("amount"))
 }
 
-async fn pay(
-    alice: &Visitor<'_>,
-    bob: &Visitor<'_>,
-    lease: &str,
-    alices_account: &str,
-    bobs_account: &str,
-) -> String {
+async fn pay(alice: &Visitor<'_>, bob: &Visitor<'_>, lease: &str, alices_account: &str, bobs_account: &str) -> String {
     let body = json!({
         "lease_id": lease, "amount": "725.8", "payment_rail_type": "instant", "payer_account_id": bobs_account,
         "payee_account_id": alices_account, "currency": "usd", "metadata": {"month": "2026-01", "n": [1, {"a": null}]},
     });
-    let first = bob.call(POST, "/api/v1/payments/").header("Idempotency-Key", "\"january\"").header("X-Request-Id", "click-1");
+    let first =
+        bob.call(POST, "/api/v1/payments/").header("Idempotency-Key", "\"january\"").header("X-Request-Id", "click-1");
     let first = first.json(&body).send().await.must(201);
     assert_eq!(keys(&first.body), PAYMENT);
     assert_eq!(first.header("location"), Some(format!("/api/v1/payments/{}", first.id()).as_str()));
@@ -282,7 +284,9 @@ async fn read_history(alice: &Visitor<'_>, bob: &Visitor<'_>, payment: &str) {
 
 async fn list_payments(alice: &Visitor<'_>, bob: &Visitor<'_>, lease: &str, payment: &str) {
     for who in [alice, bob] {
-        for list in ["/api/v1/payments/".to_owned(), format!("/api/v1/payments/lease/{lease}?status=completed&rail=instant")] {
+        for list in
+            ["/api/v1/payments/".to_owned(), format!("/api/v1/payments/lease/{lease}?status=completed&rail=instant")]
+        {
             assert_eq!(who.get(&list).await.must(200).column("id"), [payment], "{list}");
         }
         let others = who.get(&format!("/api/v1/payments/lease/{lease}?status=FAILED")).await.must(200);

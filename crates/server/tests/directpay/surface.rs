@@ -43,7 +43,9 @@ fn another_method_on_a_known_path_is_a_405_that_names_the_methods() {
 #[test]
 fn an_unknown_path_is_a_404_problem() {
     on_sqlite(async |app| {
-        for path in ["/", "/api", "/api/v1", "/api/v1/", "/api/v1/tenants", "/api/v1/users/me/more", "/api/v2/users/me", "/%ff"] {
+        for path in
+            ["/", "/api", "/api/v1", "/api/v1/", "/api/v1/tenants", "/api/v1/users/me/more", "/api/v2/users/me", "/%ff"]
+        {
             for method in [GET, POST, Method::DELETE] {
                 assert_careful(&app.call(method, path).send().await.refuses(404, "not_found"));
             }

@@ -62,7 +62,7 @@ pub(super) async fn check(tx: &mut Tx, mut progress: impl FnMut(u64)) -> Result<
         }
         progress(checks.known.examined);
     }
-    completed_without_settlement(tx, &mut checks.ours).await?;
+    not_in_the_book(tx, &mut checks.ours).await?;
     Ok(vec![checks.known, checks.once, checks.ours])
 }
 
@@ -137,27 +137,31 @@ fn moved_twice(moved: &mut Option<(PaymentId, u32)>, entry: &Entry) -> Option<St
     (1 < count && before < count).then(|| format!("payment {payment} was settled {count} times"))
 }
 
-/// What we call completed must stand as settled in the bank's book.
-async fn completed_without_settlement(tx: &mut Tx, check: &mut Check) -> Result<(), StoreError> {
+/// What we call completed must stand as settled in the bank's book, and what we call processing must stand there at all unless
+/// somebody is still to hand it over.
+async fn not_in_the_book(tx: &mut Tx, check: &mut Check) -> Result<(), StoreError> {
     #[derive(FromRow)]
     struct Row {
         id: Uuid,
         attempt: i64,
+        status: String,
     }
     #[derive(serde::Serialize)]
     struct ReferenceRow {
         reference: String,
     }
-    const SETTLED: Sql = sql!(
-        "SELECT i.reference FROM",
+    const BOOK: Sql = sql!(
+        "SELECT i.reference, i.state FROM",
         rows(reference text),
-        "JOIN bank_instructions i ON i.reference = r.reference WHERE i.state IN ('SETTLED', 'RETURNED')"
+        "JOIN bank_instructions i ON i.reference = r.reference"
     );
     let mut after = Uuid::nil();
     loop {
         let page: Vec<Row> = tx
             .fetch_all(
-                "SELECT id, attempt FROM payments WHERE $1 < id AND status IN ('COMPLETED', 'RETURNED')
+                "SELECT id, attempt, status FROM payments
+                 WHERE $1 < id AND (status IN ('COMPLETED', 'RETURNED') OR (status = 'PROCESSING'
+                     AND NOT EXISTS (SELECT 1 FROM due_work w WHERE w.payment_id = payments.id)))
                  ORDER BY id LIMIT $2",
                 (after, PAGE),
             )
@@ -169,11 +173,19 @@ async fn completed_without_settlement(tx: &mut Tx, check: &mut Check) -> Result<
             .map(|row| Reference { payment_id: PaymentId(row.id), attempt: row.attempt }.to_string())
             .collect();
         let asked: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.clone() }).collect();
-        let settled: Vec<(String,)> = tx.fetch_all(SETTLED, (Json(asked),)).await?;
-        let settled: std::collections::HashSet<_> = settled.into_iter().map(|(reference,)| reference).collect();
-        for reference in references {
-            let missing = !settled.contains(&reference);
-            check.note(missing.then(|| format!("attempt {reference} is settled for us and not for the bank")));
+        let book: HashMap<String, String> =
+            tx.fetch_all::<(String, String)>(BOOK, (Json(asked),)).await?.into_iter().collect();
+        for (row, reference) in page.iter().zip(references) {
+            let state = book.get(&reference).map(String::as_str);
+            let agrees = match row.status.as_str() {
+                "PROCESSING" => state.is_some(),
+                _ => matches!(state, Some("SETTLED" | "RETURNED")),
+            };
+            let status = &row.status;
+            let at_the_bank = state.unwrap_or("unknown");
+            check.note(
+                (!agrees).then(|| format!("attempt {reference} is {status} for us and {at_the_bank} to the bank")),
+            );
         }
     }
 }

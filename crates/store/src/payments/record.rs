@@ -46,7 +46,8 @@ pub enum Recorded {
 /// The payments' rows are held until the transaction ends, in the order of their ids, so that two writers cannot wait for
 /// each other. The outcomes stand in the order of the commands; several commands to one payment build on each other.
 pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, StoreError> {
-    let mut payments = hold(tx, batch).await?;
+    let ids: Vec<_> = batch.iter().map(|instructed| instructed.payment_id).collect();
+    let mut payments = hold(tx, &ids).await?;
     let mut written = Written::default();
     let outcomes = batch
         .iter()
@@ -110,13 +111,16 @@ impl Written {
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
         work::finish(tx, &done).await?;
+        if due.iter().any(work::Due::is_submission) {
+            tx.announce_work().await?;
+        }
         let closed: Vec<_> = self.closed.into_iter().map(|(id, code)| Closed { id, code }).collect();
         bank_accounts::close(tx, &closed).await
     }
 }
 
-/// Loads the payments of a batch and holds their rows.
-async fn hold(tx: &mut Tx, batch: &[Instructed]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
+/// Loads payments and holds their rows until the transaction ends: nobody else moves them meanwhile.
+pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
     const HOLD: Sql = Sql {
         sqlite:
             sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
@@ -132,7 +136,7 @@ async fn hold(tx: &mut Tx, batch: &[Instructed]) -> Result<HashMap<PaymentId, Pa
         )
         .postgres,
     };
-    let ids = distinct(batch.iter().map(|instructed| instructed.payment_id.0));
+    let ids = distinct(ids.iter().map(|id| id.0));
     let stored: Vec<Stored> = tx.fetch_all(HOLD, (Json(ids),)).await?;
     stored
         .into_iter()

@@ -107,9 +107,13 @@ fn failures_are_counted_in_a_row_and_begin_anew_after_a_while() {
             let found = world.keep(async |tx| access::failures(tx, "ada", since).await).await;
             found.map(|found| (found.failures, found.last_failed_at))
         };
+        let hold = async || world.keep(async |tx| access::hold_failures(tx, "ada").await).await;
         assert_eq!(counted(0).await, None);
+        hold().await;
+        assert_eq!(counted(0).await, None, "holding is no failure");
         fail(10, 0).await;
         fail(20, 0).await;
+        hold().await;
         assert_eq!(counted(0).await, Some((2, 20)));
         assert_eq!(counted(19).await, Some((2, 20)));
         assert_eq!(counted(20).await, None);

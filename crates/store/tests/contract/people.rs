@@ -188,6 +188,9 @@ fn one_account_is_primary() {
             .await;
         assert!(!account_of(world, owner, first).await.unwrap().is_primary);
         assert!(account_of(world, owner, second).await.unwrap().is_primary);
+
+        world.execute("UPDATE bank_accounts SET closed_by = 'R02' WHERE is_primary").await;
+        assert!(!has_primary().await, "one that is closed is of no use");
     });
 }
 

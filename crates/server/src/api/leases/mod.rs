@@ -92,7 +92,7 @@ async fn conclude(
 }
 
 async fn find_property(tx: &mut Tx, caller: Caller, id: PropertyId) -> Result<Result<Property, Invalid>, StoreError> {
-    let found = properties::find(tx, id).await?.filter(|property| property.landlord_id == caller.user_id);
+    let found = properties::find_for_update(tx, caller.user_id, id).await?;
     Ok(found.ok_or_else(|| Invalid::new("not_found", "is none of your properties")))
 }
 

@@ -187,7 +187,9 @@ pub async fn read_history(
     let mut tx = app.db.begin_read().await?;
     find(&mut tx, caller, id).await?;
     let mut events = events::history(&mut tx, id).await?;
-    events.retain(|event| at.is_none_or(|at| event.occurred_at <= at));
+    // A prefix: clocks of several machines may disagree, the order of the events does not.
+    let later = events.iter().position(|event| at.is_some_and(|at| at < event.occurred_at));
+    events.truncate(later.unwrap_or(events.len()));
     if events.is_empty() {
         return Err(ApiError::not_found());
     }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
-use directpay_domain::payment::{Actor, Command, NewEvent, Payment, Reason, Status};
+use directpay_domain::payment::{Actor, Command, Payment, Reason, Status};
 use directpay_domain::rail::Rail;
 use directpay_domain::user::Role;
 use directpay_store::payments::{self, Filter, Fresh, Initiated, Instructed, Outcome, Recorded};
@@ -52,17 +52,8 @@ pub async fn initiate_payment(
 ) -> Result<Response, ApiError> {
     let key = header.with_body(request.idempotency_key.as_deref())?;
     let initiation = request.parse(caller, key)?;
-    let fresh = Fresh {
-        payment_id: PaymentId(clock::new_id()),
-        event: NewEvent {
-            id: clock::new_id().into(),
-            occurred_at: app.clock.business(),
-            actor: Actor::User(caller.user_id),
-            request_id: Some(request_id::current()),
-        },
-        at: app.clock.circumstances(app.scale),
-        initiation,
-    };
+    let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
+    let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
         Outcome::Initiated(initiated) => Ok(answer(*initiated)),
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(payment_id)),

@@ -42,7 +42,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let database = Database { url: DatabaseUrl::Sqlite(file), secrets };
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await?;
     let manner = Manner { scale: args.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
-    let running = Running::start(opened, &database, Clock::default(), manner)?;
+    let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
     let told = tokio::select! {
         told = tell(&running, &server) => told,

@@ -7,7 +7,7 @@ use directpay_domain::payment::{Actor, Command, NewEvent};
 use directpay_domain::rail::DelayScale;
 use directpay_server::clock::{self, Clock, Stopwatch};
 use directpay_store::payments::{self, Instructed};
-use directpay_store::{Db, work};
+use directpay_store::{Db, Tx, work};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -68,8 +68,7 @@ async fn another_worker_takes_over_from_a_killed_one_within_ten_seconds() {
     let place = Place::on_postgres();
     let server = place.serve(&["--no-workers"]);
     let db = place.db().await;
-    let mut hesitation = db.begin().await.unwrap();
-    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let hesitation = bank_hesitates(&db).await;
     let mut first = place.work();
     let (renter, id) = pays(&server).await;
     until(&db, 1, HANDING_OVER, LEEWAY).await;
@@ -91,8 +90,7 @@ async fn a_claim_is_renewed_while_its_owner_lives() {
     let place = Place::on_postgres();
     let server = place.serve(&["--no-workers"]);
     let db = place.db().await;
-    let mut hesitation = db.begin().await.unwrap();
-    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let hesitation = bank_hesitates(&db).await;
     let workers = [place.work(), place.work()];
     let (renter, id) = pays(&server).await;
     until(&db, 1, HANDING_OVER, LEEWAY).await;
@@ -112,8 +110,7 @@ async fn a_worker_that_sleeps_past_its_claim_moves_nothing_twice() {
     let place = Place::on_postgres();
     let server = place.serve(&["--no-workers"]);
     let db = place.db().await;
-    let mut hesitation = db.begin().await.unwrap();
-    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    let hesitation = bank_hesitates(&db).await;
     let sleeper = place.work();
     let (renter, id) = pays(&server).await;
     until(&db, 1, HANDING_OVER, LEEWAY).await;
@@ -135,6 +132,15 @@ async fn pays(server: &Process) -> (Renter, String) {
     let answer = renter.pay(&server.url, "rent").await.unwrap();
     let id = answer.id().to_owned();
     (renter, id)
+}
+
+/// Until this ends, the bank takes nothing and says nothing.
+async fn bank_hesitates(db: &Db) -> Tx {
+    let mut hesitation = db.begin().await.unwrap();
+    // The store's connections are cut off when they dawdle in a transaction; this one is meant to.
+    hesitation.execute("SET LOCAL idle_in_transaction_session_timeout = 0", ()).await.unwrap();
+    hesitation.execute("LOCK TABLE bank_instructions IN EXCLUSIVE MODE", ()).await.unwrap();
+    hesitation
 }
 
 /// What a worker does before it asks the bank, and no more.

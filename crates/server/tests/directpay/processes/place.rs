@@ -102,7 +102,14 @@ impl Place {
     pub(super) async fn settle(&self, db: &Db) {
         let mut waited = Duration::ZERO;
         while 0 < count(db, "SELECT COUNT(*) FROM payments WHERE status IN ('PENDING', 'PROCESSING')").await {
-            assert!(waited < PATIENCE, "payments are still on their way");
+            if PATIENCE < waited {
+                let verify = self.run(&["verify"]);
+                panic!(
+                    "still on their way: {:#?}\n{}",
+                    on_their_way(db).await,
+                    String::from_utf8_lossy(&verify.stdout)
+                );
+            }
             let pause = Duration::from_millis(50);
             tokio::time::sleep(pause).await;
             waited += pause;
@@ -128,6 +135,14 @@ pub(super) async fn count(db: &Db, sql: &'static str) -> i64 {
     let mut tx = db.begin_read().await.unwrap();
     let (count,): (i64,) = tx.fetch_one(sql, ()).await.unwrap();
     count
+}
+
+/// What payments wait for: their status and work, and what the bank has of them.
+async fn on_their_way(db: &Db) -> Vec<(String, i64, Option<String>, Option<i64>, Option<i64>)> {
+    const SELECT: &str = "SELECT p.status, p.attempt, w.what, w.due_at, w.claimed_until FROM payments p
+         LEFT JOIN due_work w ON w.payment_id = p.id WHERE p.status IN ('PENDING', 'PROCESSING') LIMIT 20";
+    let mut tx = db.begin_read().await.unwrap();
+    tx.fetch_all(SELECT, ()).await.unwrap()
 }
 
 /// An empty database on the cluster that the tests are given.

@@ -118,5 +118,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            println!("its log: {}", self.log());
+        }
     }
 }
