@@ -1,6 +1,8 @@
 //! Failures of the database, and what they mean.
 
 use directpay_domain::invalid::Invalid;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
 /// Why a store function did nothing.
@@ -54,6 +56,19 @@ impl StoreError {
 /// Serialization failure, deadlock, too many connections, shutting down, statement cancelled (PostgreSQL); busy (SQLite).
 const PASSING_CODES: [&str; 12] =
     ["40001", "40P01", "53300", "57014", "57P01", "57P02", "57P03", "25006", "55P03", "5", "261", "517"];
+
+/// Whether a database speaks of itself and not of what was asked.
+fn is_trouble(error: &dyn DatabaseError) -> bool {
+    /// Classes of SQLSTATE: connection, rollback (a deadlock), resources, an operator, the system.
+    const POSTGRES: [&str; 5] = ["08", "40", "53", "57", "58"];
+    /// Busy, locked, no memory, input and output, full, cannot open: the low byte of the extended code.
+    const SQLITE: [u32; 6] = [5, 6, 7, 10, 13, 14];
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+        return POSTGRES.iter().any(|class| code.starts_with(class));
+    }
+    code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xFF)))
+}
 
 /// Whether `error` is the refusal of the constraint `name`.
 ///

@@ -5,6 +5,7 @@
 //! the same reference, only if the bank never saw it.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -47,16 +48,26 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     if claimed.is_empty() {
         return Ok(Round::Idle);
     }
-    if let Err(error) = hand_over(&shift, &claimed).await {
-        tracing::warn!(error = format!("{error:#}"), "a batch failed; its payments are tried one by one");
-        for one in &claimed {
-            if let Err(error) = hand_over(&shift, std::slice::from_ref(one)).await {
-                tracing::error!(payment_id = %one.payment_id, error = format!("{error:#}"), "a payment cannot be handed over");
-                put_off(&shift.app, &[key(one)], OUR_FAULT_PAUSE_US).await?;
+    let Err(error) = hand_over(&shift, &claimed).await else { return Ok(Round::Worked) };
+    if is_passing(&error) {
+        return Err(error);
+    }
+    tracing::warn!(error = format!("{error:#}"), "a batch failed; its payments are tried one by one");
+    for one in &claimed {
+        if let Err(error) = hand_over(&shift, std::slice::from_ref(one)).await {
+            if is_passing(&error) {
+                return Err(error);
             }
+            tracing::error!(payment_id = %one.payment_id, error = format!("{error:#}"), "a payment cannot be handed over");
+            put_off(&shift.app, &[key(one)], OUR_FAULT_PAUSE_US).await?;
         }
     }
     Ok(Round::Worked)
+}
+
+/// Whether the database is in trouble and the payments are not: their claims run out, and they are taken up again.
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::is_passing)
 }
 
 async fn claim<B>(shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
@@ -81,7 +92,7 @@ fn key(claimed: &Claimed) -> (PaymentId, i64) {
 
 async fn hand_over<B: BankConnection>(shift: &Shift<B>, claimed: &[Claimed]) -> anyhow::Result<()> {
     let prepared = prepare(&shift.app, claimed).await.context("recording the intent")?;
-    let asked = while_renewing(shift, ask(shift, prepared)).await?;
+    let asked = while_renewing(shift, ask(shift, prepared)).await;
     record(shift, asked).await.context("recording what the bank said")?;
     shift.app.bank_bell.ring();
     Ok(())
@@ -259,19 +270,29 @@ fn name(instruction: &Instruction) -> (PaymentId, i64) {
 }
 
 /// Prolongs our claims while the bank takes its time.
-async fn while_renewing<B, T>(shift: &Shift<B>, asking: impl Future<Output = T>) -> anyhow::Result<T> {
-    let mut asking = std::pin::pin!(asking);
+///
+/// Both go on at the same time: on SQLite they share one connection, and neither may keep it while the other waits.
+async fn while_renewing<B, T>(shift: &Shift<B>, asking: impl Future<Output = T>) -> T {
+    tokio::select! {
+        answer = asking => answer,
+        never = renew_for_ever(shift) => match never {},
+    }
+}
+
+async fn renew_for_ever<B>(shift: &Shift<B>) -> Infallible {
     loop {
-        tokio::select! {
-            answer = &mut asking => return Ok(answer),
-            () = tokio::time::sleep(RENEW_EVERY) => {
-                let now_us = shift.app.clock.process_us();
-                let mut tx = shift.app.db.begin().await?;
-                work::renew(&mut tx, shift.claimant, now_us, now_us + CLAIM_US).await?;
-                tx.commit().await?;
-            }
+        tokio::time::sleep(RENEW_EVERY).await;
+        if let Err(error) = renew(shift).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "claims were not prolonged");
         }
     }
+}
+
+async fn renew<B>(shift: &Shift<B>) -> Result<(), StoreError> {
+    let now_us = shift.app.clock.process_us();
+    let mut tx = shift.app.db.begin().await?;
+    work::renew(&mut tx, shift.claimant, now_us, now_us + CLAIM_US).await?;
+    tx.commit().await
 }
 
 /// Records what the bank said. A "not now" counts only while the claim is ours: otherwise another may have handed the same

@@ -119,7 +119,8 @@ impl TestApp {
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
         let Setting { scale, rate_limit, workers } = setting;
         let clock = Clock::default();
-        let running = Running::start(opened, &database, clock.clone(), Manner { scale, rate_limit, workers }).await.unwrap();
+        let running =
+            Running::start(opened, &database, clock.clone(), Manner { scale, rate_limit, workers }).await.unwrap();
         let server = Server::start(&running.app, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         TestApp {
             base: format!("http://{}", server.address),

@@ -4,6 +4,7 @@ mod commands;
 mod crash;
 mod duplicates;
 mod hand_over;
+mod interruptions;
 mod lease;
 mod place;
 mod process;

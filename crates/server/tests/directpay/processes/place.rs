@@ -16,7 +16,7 @@ use super::process::Process;
 const VARIABLE: &str = "DIRECTPAY_TEST_POSTGRES";
 
 /// How long every payment may take to its final state, claims of killed workers included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a test keeps everything.
 pub(super) struct Place {
