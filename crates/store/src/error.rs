@@ -33,7 +33,6 @@ impl StoreError {
     /// Whether the database could not be reached, had nothing to spare or was changing: it may be tried again.
     pub fn is_passing(&self) -> bool {
         let StoreError::Database(error) = self else { return false };
-        let code = error.as_database_error().and_then(|database| database.code());
         matches!(
             error,
             sqlx::Error::PoolTimedOut
@@ -41,7 +40,7 @@ impl StoreError {
                 | sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::WorkerCrashed
-        ) || code.is_some_and(|code| PASSING_CODES.contains(&code.as_ref()))
+        ) || error.as_database_error().is_some_and(is_trouble)
     }
 
     /// Whether the database refused because of the constraint `name`.
@@ -53,19 +52,15 @@ impl StoreError {
     }
 }
 
-/// Serialization failure, deadlock, too many connections, shutting down, statement cancelled (PostgreSQL); busy (SQLite).
-const PASSING_CODES: [&str; 12] =
-    ["40001", "40P01", "53300", "57014", "57P01", "57P02", "57P03", "25006", "55P03", "5", "261", "517"];
-
 /// Whether a database speaks of itself and not of what was asked.
 fn is_trouble(error: &dyn DatabaseError) -> bool {
-    /// Classes of SQLSTATE: connection, rollback (a deadlock), resources, an operator, the system.
-    const POSTGRES: [&str; 5] = ["08", "40", "53", "57", "58"];
+    /// Beginnings of SQLSTATE: connection, rollback (a deadlock), resources, an operator, the system; a standby, a lock.
+    const POSTGRES: [&str; 7] = ["08", "40", "53", "57", "58", "25006", "55P03"];
     /// Busy, locked, no memory, input and output, full, cannot open: the low byte of the extended code.
     const SQLITE: [u32; 6] = [5, 6, 7, 10, 13, 14];
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<PgDatabaseError>().is_some() {
-        return POSTGRES.iter().any(|class| code.starts_with(class));
+        return POSTGRES.iter().any(|beginning| code.starts_with(beginning));
     }
     code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xFF)))
 }

@@ -181,6 +181,11 @@ impl ApiError {
         ApiError::internal_unlogged()
     }
 
+    /// A handler panicked; the panic itself stands in the log.
+    pub fn panicked() -> ApiError {
+        ApiError::internal_unlogged()
+    }
+
     fn internal_unlogged() -> ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; nothing was done")
     }

@@ -123,7 +123,7 @@ pub fn router(app: App) -> Router {
         .merge(docs)
         .fallback(async || ApiError::not_found())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(CatchPanicLayer::custom(|_| ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
+        .layer(CatchPanicLayer::custom(|_| ApiError::panicked().into_response()))
         .layer(middleware::from_fn(surround))
         .layer(middleware::from_fn(request_id::assign))
         .with_state(app);

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use directpay_server::clock::Stopwatch;
+use directpay_store::Db;
 use tokio::task::JoinSet;
 
 use super::lease::Renter;
-use super::place::Place;
+use super::place::{Place, count};
 
 const CLIENTS: usize = 8;
 const PAYMENTS: usize = 15;
@@ -41,7 +43,7 @@ async fn connections_that_are_cut_off_lose_nothing_on_postgresql() {
     .await;
 }
 
-async fn interrupted(place: &Place, interruption: impl AsyncFnOnce(&directpay_store::Db)) {
+async fn interrupted(place: &Place, interruption: impl AsyncFnOnce(&Db)) {
     let server = place.serve(&[]);
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -53,8 +55,10 @@ async fn interrupted(place: &Place, interruption: impl AsyncFnOnce(&directpay_st
     let db = place.db().await;
     interruption(&db).await;
     clients.join_all().await;
+    let accepted = Stopwatch::start();
     place.settle(&db).await;
-    let settled = super::place::count(&db, "SELECT COUNT(*) FROM bank_outcomes WHERE state = 'SETTLED'").await;
+    println!("the last payment ended {:.1?} after it was accepted", accepted.elapsed());
+    let settled = count(&db, "SELECT COUNT(*) FROM bank_outcomes WHERE state = 'SETTLED'").await;
     assert_eq!(settled, i64::try_from(CLIENTS / 4 * 3 * PAYMENTS).unwrap());
     db.close().await;
     server.stop();
