@@ -252,9 +252,9 @@ async fn ask<B: BankConnection>(shift: &Shift<B>, prepared: Prepared) -> Asked {
     if !to_submit.is_empty() {
         let names = to_submit.iter().map(name);
         match shift.bank.submit(&to_submit).await {
-            Ok(receipts) => asked.extend(names.zip(receipts).map(|(name, receipt)| match receipt {
+            Ok(receipts) => asked.extend(names.zip(receipts).map(|(name, receipt)| match &receipt {
                 Receipt::NotNow(_) if in_flight.contains(&name) => (name, Receipt::Unknown),
-                receipt => (name, receipt),
+                Receipt::Accepted | Receipt::AlreadySeen | Receipt::NotNow(_) | Receipt::Unknown => (name, receipt),
             })),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the bank did not answer");

@@ -15,8 +15,9 @@ use super::process::Process;
 
 const VARIABLE: &str = "DIRECTPAY_TEST_POSTGRES";
 
-/// How long every payment may take to its final state, claims of killed workers included.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long every payment may take to its final state: the claim of a killed worker runs out after 10 s, and a "not now" to a
+/// repeated request counts only 30 s after the first.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a test keeps everything.
 pub(super) struct Place {
