@@ -10,7 +10,7 @@ use directpay_domain::rail::DelayScale;
 /// Where the data is and how to talk about it; the same for every command.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// sqlite://<file> or postgres://<user>:<password>@<host>/<database>
+    /// sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(
         long,
         env = "DIRECTPAY_DATABASE_URL",

@@ -69,7 +69,7 @@ fn is_trouble(error: &dyn DatabaseError) -> bool {
 ///
 /// PostgreSQL names the constraint. SQLite names the columns of a unique constraint and gives the text of a trigger, which is
 /// by our convention the name of the constraint that stands in PostgreSQL in its place; a unique constraint's name begins
-/// with its table's, so unique constraints of one table are told apart by [`UNIQUE_COLUMNS`].
+/// with its table's, so unique constraints of one table are told apart by `UNIQUE_COLUMNS`.
 pub fn breaks(error: &sqlx::Error, name: &str) -> bool {
     let Some(database) = error.as_database_error() else { return false };
     let columns = UNIQUE_COLUMNS.iter().find(|(constraint, _)| *constraint == name).map(|(_, columns)| *columns);
