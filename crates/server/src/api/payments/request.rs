@@ -20,6 +20,7 @@ use crate::api::json_object::JsonObject;
 #[serde(deny_unknown_fields)]
 pub struct InitiatePayment {
     /// The lease on which is paid.
+    #[schema(format = Uuid)]
     lease_id: String,
     /// How much, in the currency's own number of decimals.
     amount: AmountInput,
@@ -28,8 +29,10 @@ pub struct InitiatePayment {
     #[serde(alias = "payment_rail_type")]
     rail: Option<String>,
     /// From which of the caller's accounts; the primary one if omitted.
+    #[schema(format = Uuid)]
     payer_account_id: Option<String>,
     /// To which account of the other party; the lease's receiving account or the primary one if omitted.
+    #[schema(format = Uuid)]
     payee_account_id: Option<String>,
     /// The lease's if omitted.
     #[schema(example = "USD")]
