@@ -23,6 +23,8 @@ pub enum Role {
 pub struct Person {
     /// The user's id.
     pub id: String,
+    /// What the person signs in with.
+    pub email: String,
     /// The access token.
     pub token: String,
 }
@@ -50,9 +52,15 @@ impl Api {
         };
         let body = json!({"email": email, "password": PASSWORD, "full_name": full_name, "role": role});
         let user = answer(self.http.post(self.path("/users/")).json(&body)).await?;
-        let form = [("grant_type", "password"), ("username", email.as_str()), ("password", PASSWORD)];
+        let token = self.sign_in(&email).await?;
+        Ok(Person { id: text(&user, "id")?, email, token })
+    }
+
+    /// A new access token, which lives for 15 minutes, for somebody whom [`Api::sign_up`] signed up.
+    pub async fn sign_in(&self, email: &str) -> Result<String> {
+        let form = [("grant_type", "password"), ("username", email), ("password", PASSWORD)];
         let tokens = answer(self.http.post(self.path("/auth/token")).form(&form)).await?;
-        Ok(Person { id: text(&user, "id")?, token: text(&tokens, "access_token")? })
+        text(&tokens, "access_token")
     }
 
     /// Makes whatever stands behind `path` and answers its id.

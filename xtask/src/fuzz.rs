@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::api::{Api, Person, Role};
 use crate::process;
-use crate::server::{Deployment, Server};
+use crate::server::{Deployment, Server, Serving};
 use crate::{table, workspace};
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let binary = workspace::release_binaries(arguments.binary.as_deref())?.directpay;
     let home = tempfile::Builder::new().prefix("directpay-fuzz-").tempdir()?;
     let deployment = Deployment::on_sqlite(binary, home.path());
-    let mut server = deployment.serve()?;
+    let mut server = deployment.serve(Serving::Everything)?;
     let mut table = table::new(["caller", "outcome"]);
     let mut clean = true;
     for role in [None, Some(Role::Landlord), Some(Role::Renter)] {

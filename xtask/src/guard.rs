@@ -69,6 +69,11 @@ impl Guarded {
         self.guard.stdout.take()
     }
 
+    /// The guard's process id; the program is its only child.
+    pub fn id(&self) -> u32 {
+        self.guard.id()
+    }
+
     /// How the program ended, if it did.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.guard.try_wait().context("lost the guard")

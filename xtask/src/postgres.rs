@@ -48,7 +48,7 @@ pub struct Cluster {
     installation: Installation,
     port: u16,
     /// Keeps the server alive and removes its directory after it.
-    _server: Guarded,
+    server: Guarded,
 }
 
 impl Cluster {
@@ -77,15 +77,34 @@ impl Cluster {
 
     /// Makes an empty database and says its address.
     pub fn create_database(&self, name: &str) -> Result<String> {
-        let output = Command::new(self.installation.program("createdb"))
-            .arg("--maintenance-db")
-            .arg(self.url("postgres"))
-            .arg(name)
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot run createdb")?;
-        ensure!(output.status.success(), "createdb {name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        self.client("createdb", &["--maintenance-db", &self.url("postgres"), name])?;
         Ok(self.url(name))
+    }
+
+    /// Removes a database that nobody is connected to.
+    pub fn drop_database(&self, name: &str) -> Result<()> {
+        self.client("dropdb", &["--maintenance-db", &self.url("postgres"), name]).map(drop)
+    }
+
+    /// What `database` takes on the disk, in bytes: tables and indexes, and not the write-ahead log.
+    pub fn size_of(&self, database: &str) -> Result<u64> {
+        let query = format!("SELECT pg_database_size('{database}')");
+        let size = self.client("psql", &["-XAtq", "--dbname", &self.url("postgres"), "--command", &query])?;
+        size.trim().parse().context("PostgreSQL gave no size")
+    }
+
+    /// The process id of the guard, whose only child is the postmaster.
+    pub fn guard_id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Runs a program of the installation and answers what it printed.
+    fn client(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.installation.program(program));
+        let output = command.args(arguments).stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("cannot run {program}"))?;
+        ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     fn attempt(
@@ -99,7 +118,7 @@ impl Cluster {
             let port = free_port()?;
             let mut server = serve(installation, account, &home, port, durability)?;
             wait_until_ready(installation, &mut server, &home, port)?;
-            Ok(Cluster { installation: installation.clone(), port, _server: server })
+            Ok(Cluster { installation: installation.clone(), port, server })
         });
         if started.is_err() {
             // The guard removes the directory too; where there was none yet, this does.

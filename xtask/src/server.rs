@@ -16,8 +16,19 @@ use crate::guard::{self, Guarded};
 /// How long a server may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the server prints before its address, whatever the log level.
-const LISTENING: &str = "listening on ";
+/// What a server prints before its address, whatever the log level.
+pub const LISTENING: &str = "listening on ";
+
+/// What a server does with payments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// Takes them in and settles them.
+    Everything,
+    /// Only takes them in: its workers are off.
+    Intake,
+    /// Everything, but with a database transaction for each payment instead of one for many.
+    OneByOne,
+}
 
 /// A database for a server, with the secrets that belong to it.
 #[derive(Debug)]
@@ -46,18 +57,22 @@ impl Deployment {
     }
 
     /// Starts a server whose bank settles at once and which throttles nobody.
-    pub fn serve(&self) -> Result<Server> {
+    pub fn serve(&self, serving: Serving) -> Result<Server> {
         let log = fs::File::create(self.log())?;
         let mut command = guard::command(&[])?;
         command.arg(&self.binary).args(["serve", "--listen", "127.0.0.1:0"]);
         self.set_environment(&mut command);
-        command.stdout(Stdio::piped()).stderr(log);
-        let mut process = Guarded::spawn(command)?;
-        let stdout = process.stdout().context("the server has no output")?;
-        let Some(url) = address(stdout) else {
-            bail!("the server did not start: {}", self.log_tail());
-        };
-        Ok(Server { process, url })
+        match serving {
+            Serving::Everything => {}
+            Serving::Intake => {
+                command.arg("--no-workers");
+            }
+            Serving::OneByOne => {
+                command.env("DIRECTPAY_BATCH_MAX", "1");
+            }
+        }
+        command.stderr(log);
+        Server::start(command).with_context(|| self.log_tail())
     }
 
     /// Runs `directpay verify` on the database; fails when anything is not as it should be.
@@ -107,6 +122,20 @@ pub struct Server {
 }
 
 impl Server {
+    /// Runs a guard's `command` whose program prints where it listens.
+    pub fn start(mut command: Command) -> Result<Server> {
+        command.stdout(Stdio::piped());
+        let mut process = Guarded::spawn(command)?;
+        let stdout = process.stdout().context("the server has no output")?;
+        let url = address(stdout).context("the server did not start")?;
+        Ok(Server { process, url })
+    }
+
+    /// The process id of the guard, whose only child is the server.
+    pub fn guard_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it is still there.
     pub fn is_running(&mut self) -> Result<bool> {
         Ok(self.process.ended()?.is_none())

@@ -45,6 +45,17 @@ pub fn release_binaries(given: Option<&Path>) -> Result<Binaries> {
     Ok(Binaries { directpay: existing(&folder.join("directpay"))?, xtask: existing(&folder.join("xtask"))? })
 }
 
+/// Builds the program that writes payments without HTTP; a `given` one is taken as it is.
+pub fn bulk_example(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(bulk) = given {
+        return existing(bulk);
+    }
+    let arguments = ["build", "--release", "-p", "directpay-store", "--example", "bulk"];
+    let status = process::run(&mut cargo(&arguments))?;
+    ensure!(status.success(), "the release build of the example `bulk` failed");
+    existing(&target_dir().join("release/examples/bulk"))
+}
+
 fn existing(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("there is no {}", path.display()))
 }

@@ -85,7 +85,7 @@ async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell)
         let (fresh, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|one| (one.fresh, one.answer)).unzip();
         // A task of its own, so that a panic costs one batch and not the writer.
         let count = fresh.len();
-        let judged = tokio::spawn(initiate_all(db.clone(), fresh)).await;
+        let judged = db.spawn(initiate_all(db.clone(), fresh)).await;
         let outcomes = judged.unwrap_or_else(|error| {
             tracing::error!(%error, "a batch panicked");
             vec![Err(IntakeError::Failed); count]

@@ -2,6 +2,7 @@
 
 use directpay_domain::id::UserId;
 use directpay_domain::user::Role;
+use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ pub struct RefreshToken {
     pub is_reused: bool,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct TokenRow {
     family_id: Uuid,
     user_id: Uuid,
@@ -135,7 +136,7 @@ pub async fn is_known_address(
 }
 
 /// How often a subject failed to sign in, and when last.
-#[derive(Debug, Clone, Copy, FromRow)]
+#[derive(Debug, Clone, Copy, Deserialize, FromRow)]
 pub struct Failures {
     /// How often in a row.
     pub failures: i64,

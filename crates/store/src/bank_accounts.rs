@@ -3,7 +3,7 @@
 use directpay_domain::bank_account::AccountType;
 use directpay_domain::id::{BankAccountId, UserId};
 use directpay_domain::time::Instant;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub struct BankAccount {
 }
 
 /// An account number under lock.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, Deserialize, FromRow)]
 pub struct SealedNumber {
     /// The ciphertext with its nonce, in base64.
     pub sealed_number: String,
@@ -60,7 +60,7 @@ pub struct NewBankAccount<'a> {
     pub fingerprint: &'a str,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct AccountRow {
     id: Uuid,
     user_id: Uuid,
@@ -214,7 +214,7 @@ pub(crate) async fn close(tx: &mut Tx, closed: &[Closed]) -> Result<(), StoreErr
         "WHERE bank_accounts.id = r.id AND bank_accounts.closed_by IS NULL"
     );
     if !closed.is_empty() {
-        tx.execute(CLOSE, (sqlx::types::Json(closed),)).await?;
+        tx.execute(CLOSE, (crate::values::Json(closed),)).await?;
     }
     Ok(())
 }

@@ -7,9 +7,8 @@ use directpay_domain::money::Amount;
 use directpay_domain::payment::{Reason, Reference};
 use directpay_domain::rail::Rail;
 use directpay_domain::time::Instant;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use sqlx::types::Json;
 
 use crate::db::{Db, Tx};
 use crate::error::StoreError;
@@ -151,7 +150,7 @@ pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Referen
                                         next_at, reason_code, reason_text, return_after)
          SELECT reference, rail, amount, currency, payer, payee, 'ACCEPTED', accepted_at, next_state,
                 next_at, reason_code, reason_text, return_after FROM",
-        rows(reference text, rail text, amount bigint, currency text, payer text, payee text, accepted_at bigint,
+        each(reference text, rail text, amount bigint, currency text, payer text, payee text, accepted_at bigint,
              next_state text, next_at bigint, reason_code text, reason_text text, return_after bigint),
         "WHERE true ON CONFLICT (reference) DO NOTHING RETURNING reference"
     );
@@ -159,7 +158,7 @@ pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Referen
     // One order for all who submit.
     rows.sort_by(|one, other| one.reference.cmp(&other.reference));
     let mut tx = db.begin().await?;
-    let taken: Vec<(String,)> = tx.fetch_all(ACCEPT, (Json(rows),)).await?;
+    let taken: Vec<(String,)> = tx.fetch_each(ACCEPT, &rows, ()).await?;
     tx.commit().await?;
     taken.iter().map(|(reference,)| parse_reference(reference)).collect()
 }
@@ -177,12 +176,12 @@ struct ReferenceRow {
 pub async fn seen(db: &Db, references: &[Reference]) -> Result<Vec<Reference>, StoreError> {
     const SEEN: Sql = sql!(
         "SELECT i.reference FROM",
-        rows(reference text),
+        each(reference text),
         "JOIN bank_instructions i ON i.reference = r.reference"
     );
     let rows: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.to_string() }).collect();
     let mut tx = db.begin_read().await?;
-    let found: Vec<(String,)> = tx.fetch_all(SEEN, (Json(rows),)).await?;
+    let found: Vec<(String,)> = tx.fetch_each(SEEN, &rows, ()).await?;
     found.iter().map(|(reference,)| parse_reference(reference)).collect()
 }
 
@@ -199,7 +198,7 @@ pub struct Told {
     pub reason: Option<Reason>,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct ToldRow {
     position: i64,
     reference: String,
@@ -242,7 +241,7 @@ pub async fn next_at(db: &Db) -> Result<Option<Instant>, StoreError> {
 }
 
 /// An instruction on which something is due.
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct DueRow {
     reference: String,
     next_state: String,
@@ -308,15 +307,15 @@ async fn write_steps(tx: &mut Tx, steps: &[StepRow], now: Instant) -> Result<(),
     const TELL: Sql = sql!(
         "INSERT INTO bank_outcomes (position, reference, state, reason_code, reason_text, occurred_at)
          SELECT position, reference, state, reason_code, reason_text, $2 FROM",
-        rows(position bigint, reference text, state text, reason_code text, reason_text text)
+        each(position bigint, reference text, state text, reason_code text, reason_text text)
     );
     const MOVE: Sql = sql!(
         "UPDATE bank_instructions SET state = r.state, next_state = r.next_state, next_at = r.next_at FROM",
-        rows(reference text, state text, next_state text, next_at bigint),
+        each(reference text, state text, next_state text, next_at bigint),
         "WHERE bank_instructions.reference = r.reference"
     );
-    tx.execute(TELL, (Json(steps), now.micros())).await?;
-    tx.execute(MOVE, (Json(steps),)).await?;
+    tx.execute_each(TELL, steps, (now.micros(),)).await?;
+    tx.execute_each(MOVE, steps, ()).await?;
     let last = steps.last().map_or(0, |step| step.position);
     tx.execute("UPDATE bank_counter SET position = $1 WHERE id = 1", (last,)).await?;
     Ok(())

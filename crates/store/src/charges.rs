@@ -4,14 +4,14 @@ use directpay_domain::calendar;
 use directpay_domain::id::{ChargeId, LeaseId};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::schedule::{ChargeKind, ScheduledCharge};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::sql::{Sql, sql};
+use crate::values::Json;
 
 /// A row of a schedule.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Charge {
     pub scheduled: ScheduledCharge,
 }
 
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, Deserialize, FromRow)]
 struct ChargeRow {
     id: Uuid,
     kind: String,

@@ -5,24 +5,22 @@
 use std::future::Future;
 use std::mem;
 
-use sqlx::encode::Encode;
-use sqlx::postgres::{PgArguments, PgListener, PgPool, PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{Arguments, FromRow, Transaction, Type, query_as_with, query_with};
+use serde::Serialize;
+use sqlx::postgres::{PgArguments, PgListener, PgPool, Postgres};
+use sqlx::{Transaction, query_as_with, query_with};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
 use crate::sql::Sql;
+use crate::sqlite::{SqliteFile, SqliteTx};
+use crate::values::{Binds, Row, after_rows};
 
 /// A database and the connections to it.
 #[derive(Debug, Clone)]
 pub enum Db {
-    /// The embedded engine: one connection writes, several read.
-    Sqlite {
-        /// One connection.
-        writer: SqlitePool,
-        /// Read-only connections.
-        readers: SqlitePool,
-    },
+    /// The embedded engine.
+    Sqlite(SqliteFile),
     /// A server, shared with other processes.
     Postgres(PgPool),
 }
@@ -35,34 +33,52 @@ pub struct Tx {
 }
 
 enum Engine {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     Postgres(Transaction<'static, Postgres>),
+}
+
+impl Engine {
+    fn into_tx(self) -> Tx {
+        Tx { engine: self, failed: false }
+    }
 }
 
 impl Db {
     /// Opens a transaction that may write. On SQLite only one is open at a time; others wait for it.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let db = self.clone();
-        unbroken(async move {
-            Ok(match db {
-                Db::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-                Db::Postgres(pool) => Engine::Postgres(pool.begin().await?),
-            })
-        })
-        .await
+        match self {
+            Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin().await?).into_tx()),
+            Db::Postgres(pool) => {
+                let pool = pool.clone();
+                unbroken(async move { pool.begin().await }).await
+            }
+        }
     }
 
     /// Opens a transaction that only reads and sees one moment of the database, however many statements it runs.
     pub async fn begin_read(&self) -> Result<Tx, StoreError> {
         const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let db = self.clone();
-        unbroken(async move {
-            Ok(match db {
-                Db::Sqlite { readers, .. } => Engine::Sqlite(readers.begin().await?),
-                Db::Postgres(pool) => Engine::Postgres(pool.begin_with(SNAPSHOT).await?),
-            })
-        })
-        .await
+        match self {
+            Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin_read().await?).into_tx()),
+            Db::Postgres(pool) => {
+                let pool = pool.clone();
+                unbroken(async move { pool.begin_with(SNAPSHOT).await }).await
+            }
+        }
+    }
+
+    /// Starts work that may keep its thread busy: a batch on SQLite runs where it is called.
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match self {
+            Db::Sqlite(_) => {
+                let runtime = Handle::current();
+                tokio::task::spawn_blocking(move || runtime.block_on(work))
+            }
+            Db::Postgres(_) => tokio::spawn(work),
+        }
     }
 
     /// Whether other processes can write to this database.
@@ -73,10 +89,7 @@ impl Db {
     /// Closes all connections after their statements have finished.
     pub async fn close(&self) {
         match self {
-            Db::Sqlite { writer, readers } => {
-                readers.close().await;
-                writer.close().await;
-            }
+            Db::Sqlite(file) => file.close().await,
             Db::Postgres(pool) => pool.close().await,
         }
     }
@@ -92,7 +105,7 @@ impl Db {
     /// Begins to listen for work that other processes announce.
     pub async fn listen_for_work(&self) -> Result<WorkListener, StoreError> {
         match self {
-            Db::Sqlite { .. } => Ok(WorkListener(None)),
+            Db::Sqlite(_) => Ok(WorkListener(None)),
             Db::Postgres(pool) => {
                 let mut listener = PgListener::connect_with(pool).await?;
                 listener.listen(WORK_CHANNEL).await?;
@@ -119,28 +132,30 @@ impl WorkListener {
 ///
 /// In sqlx 0.9.0 a `begin` that is dropped half-way on PostgreSQL puts a connection with an open transaction back into the
 /// pool, where the next statement is lost.
-async fn unbroken(begin: impl Future<Output = sqlx::Result<Engine>> + Send + 'static) -> Result<Tx, StoreError> {
-    let engine = tokio::spawn(begin).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
-    Ok(Tx { engine, failed: false })
+async fn unbroken(
+    begin: impl Future<Output = sqlx::Result<Transaction<'static, Postgres>>> + Send + 'static,
+) -> Result<Tx, StoreError> {
+    let tx = tokio::spawn(begin).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+    Ok(Engine::Postgres(tx).into_tx())
 }
 
 /// Runs one expression against whichever engine the transaction belongs to, and remembers a failure.
 macro_rules! on_engine {
-    ($tx:ident, $sql:ident, $binds:ident, |$connection:ident| $query:expr) => {{
+    ($self:ident, $sql:ident, |$file:ident| $sqlite:expr, |$server:ident| $postgres:expr) => {{
         let text: Sql = $sql.into();
         // True while it runs: a future dropped half-way counts as failed.
-        let failed = mem::replace(&mut $tx.failed, true);
-        let result = match &mut $tx.engine {
-            Engine::Sqlite(tx) => {
-                let ($sql, $binds, $connection) = (text.sqlite, $binds.sqlite()?, &mut **tx);
-                $query
+        let failed = mem::replace(&mut $self.failed, true);
+        let result = match &mut $self.engine {
+            Engine::Sqlite($file) => {
+                let $sql = text.sqlite;
+                $sqlite
             }
             Engine::Postgres(tx) => {
-                let ($sql, $binds, $connection) = (text.postgres, $binds.postgres()?, &mut **tx);
-                $query
+                let ($sql, $server) = (text.postgres, &mut **tx);
+                $postgres
             }
         };
-        $tx.failed = failed || result.is_err();
+        $self.failed = failed || result.is_err();
         result
     }};
 }
@@ -148,25 +163,64 @@ macro_rules! on_engine {
 impl Tx {
     /// Runs a statement and says how many rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<u64> {
-        on_engine!(self, sql, binds, |connection| query_with(sql, binds)
-            .execute(connection)
-            .await
-            .map(|done| done.rows_affected()))
+        on_engine!(self, sql, |file| file.execute(sql, &binds), |server| {
+            let done = query_with(sql, binds.postgres(PgArguments::default())?).execute(server).await;
+            done.map(|done| done.rows_affected())
+        })
     }
 
     /// All rows of a statement; the statement itself must limit them.
     pub async fn fetch_all<R: Row>(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<Vec<R>> {
-        on_engine!(self, sql, binds, |connection| query_as_with(sql, binds).fetch_all(connection).await)
-    }
-
-    /// The only row of a statement that has one for certain.
-    pub async fn fetch_one<R: Row>(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<R> {
-        on_engine!(self, sql, binds, |connection| query_as_with(sql, binds).fetch_one(connection).await)
+        on_engine!(self, sql, |file| file.fetch(sql, &binds, usize::MAX), |server| query_as_with(
+            sql,
+            binds.postgres(PgArguments::default())?
+        )
+        .fetch_all(server)
+        .await)
     }
 
     /// The first row of a statement, if there is one.
     pub async fn fetch_optional<R: Row>(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<Option<R>> {
-        on_engine!(self, sql, binds, |connection| query_as_with(sql, binds).fetch_optional(connection).await)
+        on_engine!(self, sql, |file| file.fetch(sql, &binds, 1).map(|mut rows| rows.pop()), |server| {
+            query_as_with(sql, binds.postgres(PgArguments::default())?).fetch_optional(server).await
+        })
+    }
+
+    /// The only row of a statement that has one for certain.
+    pub async fn fetch_one<R: Row>(&mut self, sql: impl Into<Sql>, binds: impl Binds) -> sqlx::Result<R> {
+        let row = self.fetch_optional(sql, binds).await?;
+        self.failed |= row.is_none();
+        row.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Runs a statement written with `each(…)` for all of `rows` and says how many rows it changed.
+    ///
+    /// SQLite runs it once for each of them, PostgreSQL once for all; the values of `binds` begin at `$2`.
+    pub(crate) async fn execute_each<T: Serialize + Sync>(
+        &mut self,
+        sql: impl Into<Sql>,
+        rows: &[T],
+        binds: impl Binds,
+    ) -> sqlx::Result<u64> {
+        on_engine!(self, sql, |file| file.execute_each(sql, rows, &binds), |server| {
+            let done = query_with(sql, after_rows(rows, binds)?).execute(server).await;
+            done.map(|done| done.rows_affected())
+        })
+    }
+
+    /// Runs a statement written with `each(…)` for all of `rows` and reads what it brings, in no particular order.
+    pub(crate) async fn fetch_each<T: Serialize + Sync, R: Row>(
+        &mut self,
+        sql: impl Into<Sql>,
+        rows: &[T],
+        binds: impl Binds,
+    ) -> sqlx::Result<Vec<R>> {
+        on_engine!(self, sql, |file| file.fetch_each(sql, rows, &binds), |server| query_as_with(
+            sql,
+            after_rows(rows, binds)?
+        )
+        .fetch_all(server)
+        .await)
     }
 
     /// Tells the workers of other processes that there is work, when this transaction is committed.
@@ -182,15 +236,20 @@ impl Tx {
         }
     }
 
-    /// Lets this transaction take as long as it needs: for the audit, which reads everything.
-    pub(crate) async fn without_time_limit(&mut self) -> sqlx::Result<()> {
-        match &self.engine {
-            Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(_) => {
-                self.execute("SET LOCAL statement_timeout = 0", ()).await?;
-                Ok(())
+    /// Lets this transaction read whole tables, and take as long as that needs: for the audit.
+    pub(crate) async fn for_the_audit(&mut self) -> sqlx::Result<()> {
+        const LOCAL: [&str; 4] = [
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL enable_seqscan = on",
+            "SET LOCAL enable_hashjoin = on",
+            "SET LOCAL enable_mergejoin = on",
+        ];
+        if let Engine::Postgres(tx) = &mut self.engine {
+            for setting in LOCAL {
+                sqlx::query(setting).execute(&mut **tx).await?;
             }
         }
+        Ok(())
     }
 
     /// Keeps what was written; refuses if any statement failed, because then not all of it is there.
@@ -200,71 +259,9 @@ impl Tx {
             return Err(sqlx::Error::Protocol(cause.into()).into());
         }
         match self.engine {
-            Engine::Sqlite(tx) => tx.commit().await?,
+            Engine::Sqlite(tx) => tx.commit()?,
             Engine::Postgres(tx) => tx.commit().await?,
         }
         Ok(())
     }
 }
-
-/// A row type that both engines can produce; `#[derive(FromRow)]` is enough.
-pub trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-impl<R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for R {}
-
-/// A value that both engines can store.
-pub trait Bind<'q>: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres> {}
-impl<'q, T: Encode<'q, Sqlite> + Type<Sqlite> + Encode<'q, Postgres> + Type<Postgres>> Bind<'q> for T {}
-
-/// The values for `$1`, `$2`, … as a tuple. A single value needs its comma: `(id,)`.
-pub trait Binds {
-    /// As SQLite wants them.
-    fn sqlite(self) -> sqlx::Result<SqliteArguments>;
-    /// As PostgreSQL wants them.
-    fn postgres(self) -> sqlx::Result<PgArguments>;
-}
-
-impl Binds for () {
-    fn sqlite(self) -> sqlx::Result<SqliteArguments> {
-        Ok(SqliteArguments::default())
-    }
-    fn postgres(self) -> sqlx::Result<PgArguments> {
-        Ok(PgArguments::default())
-    }
-}
-
-macro_rules! tuple_binds {
-    ($($value:ident)+) => {
-        impl<'q, $($value: Bind<'q>),+> Binds for ($($value,)+) {
-            #[expect(non_snake_case, reason = "type and value share the macro's name")]
-            fn sqlite(self) -> sqlx::Result<SqliteArguments> {
-                let ($($value,)+) = self;
-                let mut arguments = SqliteArguments::default();
-                $(arguments.add($value).map_err(sqlx::Error::Encode)?;)+
-                Ok(arguments)
-            }
-            #[expect(non_snake_case, reason = "type and value share the macro's name")]
-            fn postgres(self) -> sqlx::Result<PgArguments> {
-                let ($($value,)+) = self;
-                let mut arguments = PgArguments::default();
-                $(arguments.add($value).map_err(sqlx::Error::Encode)?;)+
-                Ok(arguments)
-            }
-        }
-    };
-}
-
-tuple_binds!(A);
-tuple_binds!(A B);
-tuple_binds!(A B C);
-tuple_binds!(A B C D);
-tuple_binds!(A B C D E);
-tuple_binds!(A B C D E F);
-tuple_binds!(A B C D E F G);
-tuple_binds!(A B C D E F G H);
-tuple_binds!(A B C D E F G H I);
-tuple_binds!(A B C D E F G H I J);
-tuple_binds!(A B C D E F G H I J K);
-tuple_binds!(A B C D E F G H I J K L);
-tuple_binds!(A B C D E F G H I J K L M);
-tuple_binds!(A B C D E F G H I J K L M N);
-tuple_binds!(A B C D E F G H I J K L M N O);

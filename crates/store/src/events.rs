@@ -3,7 +3,6 @@
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::Event;
 use serde::Serialize;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -29,10 +28,10 @@ pub(crate) async fn append(tx: &mut Tx, events: &[Event]) -> Result<(), StoreErr
     const APPEND: Sql = sql!(
         "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
          SELECT stream_id, sequence, $2, event_type, occurred_at, body FROM",
-        rows(stream_id uuid, sequence bigint, event_type text, occurred_at bigint, body text)
+        each(stream_id uuid, sequence bigint, event_type text, occurred_at bigint, body text)
     );
     let rows = events.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    tx.execute(APPEND, (Json(&rows), PAYMENT_STREAM)).await?;
+    tx.execute_each(APPEND, &rows, (PAYMENT_STREAM,)).await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use directpay_domain::lease::{self, DueDay, FirstPeriod, LastPeriod, LeaseTerms,
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::time::Instant;
 use jiff::civil::Date;
+use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -35,7 +36,7 @@ pub struct Lease {
     pub created_at: Instant,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct LeaseRow {
     id: Uuid,
     property_id: Uuid,
@@ -112,7 +113,7 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, scheduled_on: Date) -> Result<()
     Ok(())
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct PeriodRow {
     id: Uuid,
     starts_on: i64,
@@ -234,7 +235,7 @@ pub async fn terminate(tx: &mut Tx, id: LeaseId, ends_on: Date, at: Instant) -> 
 }
 
 /// An open-ended lease whose schedule was last looked at before some day.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, Deserialize, FromRow)]
 pub struct OpenEnded {
     /// Which lease.
     pub id: Uuid,

@@ -3,7 +3,6 @@
 use directpay_domain::id::UserId;
 use directpay_domain::ledger::Posting;
 use serde::Serialize;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -47,11 +46,11 @@ pub(crate) async fn post(tx: &mut Tx, lines: &[Line]) -> Result<(), StoreError> 
     const POST: Sql = sql!(
         "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
          SELECT stream_id, sequence, line, landlord_id, currency, debit, credit, amount FROM",
-        rows(stream_id uuid, sequence bigint, line bigint, landlord_id uuid, currency text, debit text, credit text,
+        each(stream_id uuid, sequence bigint, line bigint, landlord_id uuid, currency text, debit text, credit text,
              amount bigint)
     );
     if !lines.is_empty() {
-        tx.execute(POST, (Json(lines),)).await?;
+        tx.execute_each(POST, lines, ()).await?;
     }
     Ok(())
 }

@@ -19,11 +19,15 @@ mod migrate;
 pub mod payments;
 pub mod properties;
 mod sql;
+mod sqlite;
 pub mod users;
+mod values;
 pub mod work;
 
 pub use audit::{Audit, Check, audit};
 pub use connect::{ConnectError, PoolSize};
-pub use db::{Bind, Binds, Db, Row, Tx, WorkListener};
+pub use db::{Db, Tx, WorkListener};
 pub use error::{Page, StoreError, breaks};
 pub use migrate::Schema;
+pub use sqlite::SqliteFile;
+pub use values::{Bind, Binds, Row, TakeValue};

@@ -5,9 +5,10 @@
 
 use sqlx::AssertSqlSafe;
 use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use crate::db::Db;
+use crate::sqlite::SqliteFile;
 
 static BOTH: Migrator = sqlx::migrate!("../../migrations");
 
@@ -26,7 +27,7 @@ impl Db {
     /// Brings the schema up to date; does nothing where it is.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
-            Db::Sqlite { writer, .. } => migrator("sqlite").run(writer).await,
+            Db::Sqlite(file) => file.migrate(&migrator("sqlite")).await,
             Db::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 // A migration of a large table takes as long as it takes; the connection is not used again.
@@ -40,27 +41,54 @@ impl Db {
 
     /// Compares the schema with the one that this program knows.
     pub async fn schema(&self) -> Result<Schema, MigrateError> {
-        let applied = match self {
-            Db::Sqlite { readers, .. } => applied(&mut *readers.acquire().await?).await,
-            Db::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
-        };
         let known = BOTH.iter().map(|migration| migration.version).max().unwrap_or(0);
-        Ok(match applied? {
+        Ok(match self.newest_applied().await? {
             version if version < known => Schema::Old,
             version if version == known => Schema::Current,
             _ => Schema::Newer,
         })
     }
+
+    /// The version of the newest migration that was applied; 0 in a database that has none.
+    async fn newest_applied(&self) -> Result<i64, MigrateError> {
+        let mut tx = self.begin_read().await.map_err(|error| MigrateError::Source(error.into()))?;
+        match tx.fetch_one("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations", ()).await {
+            Ok((version,)) => Ok(version),
+            Err(error) if is_missing_table(&error) => Ok(0),
+            Err(error) => Err(MigrateError::Execute(error)),
+        }
+    }
 }
 
-async fn applied<C: Migrate>(connection: &mut C) -> Result<i64, MigrateError> {
-    let migrations = match connection.list_applied_migrations("_sqlx_migrations").await {
-        Ok(migrations) => migrations,
-        // A database without the table of migrations has none.
-        Err(MigrateError::Execute(error)) if is_missing_table(&error) => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    Ok(migrations.iter().map(|migration| migration.version).max().unwrap_or(0))
+impl SqliteFile {
+    /// What sqlx does on PostgreSQL, with the same table of migrations and each migration in a transaction of its own.
+    async fn migrate(&self, migrator: &Migrator) -> Result<(), MigrateError> {
+        const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+            version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+            success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
+        let mut tx = self.begin().await?;
+        tx.execute_script(TABLE)?;
+        tx.commit()?;
+        for migration in migrator.iter() {
+            let mut tx = self.begin().await?;
+            let applied: Vec<(String,)> =
+                tx.fetch("SELECT hex(checksum) FROM _sqlx_migrations WHERE version = $1", &(migration.version,), 1)?;
+            let checksum: String = migration.checksum.iter().map(|byte| format!("{byte:02X}")).collect();
+            match applied.first() {
+                Some((before,)) if *before == checksum => continue,
+                Some(_) => return Err(MigrateError::VersionMismatch(migration.version)),
+                None => {}
+            }
+            tx.execute_script(migration.sql.as_str())?;
+            tx.execute(
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES ($1, $2, true, unhex($3), 0)",
+                &(migration.version, migration.description.as_ref(), checksum),
+            )?;
+            tx.commit()?;
+        }
+        Ok(())
+    }
 }
 
 fn is_missing_table(error: &sqlx::Error) -> bool {

@@ -2,6 +2,7 @@
 
 use directpay_domain::id::{PropertyId, UserId};
 use directpay_domain::time::Instant;
+use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ pub struct Property {
     pub created_at: Instant,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct PropertyRow {
     id: Uuid,
     landlord_id: Uuid,

@@ -1,8 +1,9 @@
 //! One statement, two dialects: fragments that the compiler joins.
 //!
 //! Most statements are the same text on both engines and stand as plain literals where they are used. The few that differ
-//! are put together by [`sql!`] from literals and three fragments: `rows(…)` reads a batch out of one JSON parameter,
-//! `skip_locked` and `for_update` lock rows where there is more than one writer. Two more name what a payment is read from.
+//! are put together by [`sql!`] from literals and a few fragments: `each(…)` is one row of a batch on SQLite and all of them
+//! on PostgreSQL, `rows(…)` is all of them on both, out of one JSON parameter; `skip_locked` and `for_update` lock rows
+//! where there is more than one writer. Two more name what a payment is read from.
 //! This is the place where "no macro where a function will do" gives way: `concat!` wants literals, and only a macro makes
 //! them. In exchange every text is a constant, prepared once per connection.
 
@@ -45,6 +46,14 @@ macro_rules! part {
     ($engine:ident payment_accounts) => {
         " JOIN bank_accounts payer ON payer.id = p.payer_account_id
           JOIN bank_accounts payee ON payee.id = p.payee_account_id "
+    };
+    // A batch, as `rows`, in a statement that SQLite runs once for each of its rows.
+    (postgres each($($shape:tt)*)) => { $crate::sql::part!(postgres rows($($shape)*)) };
+    (sqlite each($first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {
+        concat!(
+            " (SELECT $", stringify!($first), " AS ", stringify!($first)
+            $(, ", $", stringify!($name), " AS ", stringify!($name))*, ") AS r "
+        )
     };
     (postgres rows($first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {
         concat!(" jsonb_to_recordset($1) AS r(", stringify!($first $type) $(, ", ", stringify!($name $more))*, ") ")

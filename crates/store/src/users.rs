@@ -3,6 +3,7 @@
 use directpay_domain::id::{LeaseId, UserId};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
+use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub struct NewUser<'a> {
 }
 
 /// What a sign-in is checked against.
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 pub struct Credentials {
     /// Who.
     pub id: Uuid,
@@ -45,7 +46,7 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct UserRow {
     id: Uuid,
     email: String,
@@ -172,7 +173,7 @@ pub async fn find_by_email(tx: &mut Tx, role: Role, email_key: &str) -> Result<O
 }
 
 /// An id and the name that goes with it.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, Deserialize, FromRow)]
 pub struct Named {
     /// Who.
     pub id: Uuid,
@@ -185,11 +186,11 @@ pub async fn names(tx: &mut Tx, ids: &[UserId]) -> Result<Vec<Named>, StoreError
     const NAMES: crate::sql::Sql =
         crate::sql::sql!("SELECT u.id, u.full_name FROM", rows(id uuid), "JOIN users u ON u.id = r.id");
     let keys: Vec<_> = ids.iter().map(|id| serde_json::json!({ "id": id })).collect();
-    Ok(tx.fetch_all(NAMES, (sqlx::types::Json(keys),)).await?)
+    Ok(tx.fetch_all(NAMES, (crate::values::Json(keys),)).await?)
 }
 
 /// A renter of a lease, for the lease's view.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, Deserialize, FromRow)]
 pub struct RenterOfLease {
     /// Which lease.
     pub lease_id: Uuid,
@@ -208,5 +209,5 @@ pub async fn renters_of(tx: &mut Tx, leases: &[LeaseId]) -> Result<Vec<RenterOfL
          ORDER BY lr.lease_id, u.id"
     );
     let keys: Vec<_> = leases.iter().map(|id| serde_json::json!({ "id": id })).collect();
-    Ok(tx.fetch_all(RENTERS, (sqlx::types::Json(keys),)).await?)
+    Ok(tx.fetch_all(RENTERS, (crate::values::Json(keys),)).await?)
 }

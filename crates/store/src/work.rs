@@ -7,9 +7,8 @@ use directpay_domain::bank_account::AccountType;
 use directpay_domain::id::{BankAccountId, PaymentId};
 use directpay_domain::payment::{Payment, Work, WorkKind};
 use directpay_domain::time::Instant;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::bank_accounts::SealedNumber;
@@ -48,13 +47,13 @@ pub(crate) async fn schedule(tx: &mut Tx, due: &[Due]) -> Result<(), StoreError>
     const SCHEDULE: Sql = sql!(
         "INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
          SELECT payment_id, what, attempt, due_at, 0 FROM",
-        rows(payment_id uuid, what text, attempt bigint, due_at bigint),
+        each(payment_id uuid, what text, attempt bigint, due_at bigint),
         "WHERE true ON CONFLICT (payment_id) DO UPDATE
          SET what = excluded.what, attempt = excluded.attempt, due_at = excluded.due_at,
              claimed_until = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.claimed_until ELSE 0 END"
     );
     if !due.is_empty() {
-        tx.execute(SCHEDULE, (Json(due),)).await?;
+        tx.execute_each(SCHEDULE, due, ()).await?;
     }
     Ok(())
 }
@@ -76,14 +75,14 @@ pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreE
     const FINISH: Sql = sql!(
         "WITH held AS MATERIALIZED (
              SELECT d.payment_id, d.attempt FROM",
-        rows(payment_id uuid, attempt bigint),
+        each(payment_id uuid, attempt bigint),
         "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt <= r.attempt ORDER BY d.payment_id",
         for_update,
         ")
          DELETE FROM due_work WHERE (payment_id, attempt) IN (SELECT payment_id, attempt FROM held)"
     );
     if !done.is_empty() {
-        tx.execute(FINISH, (Json(keys(done)),)).await?;
+        tx.execute_each(FINISH, &keys(done), ()).await?;
     }
     Ok(())
 }
@@ -118,7 +117,7 @@ pub struct Claimed {
     pub attempt: i64,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct ClaimedRow {
     payment_id: Uuid,
     what: String,
@@ -193,7 +192,7 @@ pub async fn still_held(
 ) -> Result<Vec<(PaymentId, i64)>, StoreError> {
     const HELD: Sql = sql!(
         "SELECT d.payment_id, d.attempt FROM",
-        rows(payment_id uuid, attempt bigint),
+        each(payment_id uuid, attempt bigint),
         "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt = r.attempt
          WHERE d.claimed_by = $2 AND $3 < d.claimed_until ORDER BY d.payment_id",
         for_update
@@ -201,7 +200,7 @@ pub async fn still_held(
     if work.is_empty() {
         return Ok(Vec::new());
     }
-    let held: Vec<(Uuid, i64)> = tx.fetch_all(HELD, (Json(keys(work)), by, now_us)).await?;
+    let held: Vec<(Uuid, i64)> = tx.fetch_each(HELD, &keys(work), (by, now_us)).await?;
     Ok(held.into_iter().map(|(payment, attempt)| (PaymentId(payment), attempt)).collect())
 }
 
@@ -216,13 +215,13 @@ pub async fn put_off(tx: &mut Tx, work: &[(PaymentId, i64)], due_at: Instant) ->
     const PUT_OFF: Sql = sql!(
         "UPDATE due_work SET due_at = $2, claimed_until = 0 WHERE payment_id IN (
              SELECT payment_id FROM due_work WHERE (payment_id, attempt) IN (SELECT r.payment_id, r.attempt FROM",
-        rows(payment_id uuid, attempt bigint),
+        each(payment_id uuid, attempt bigint),
         ")",
         skip_locked,
         ")"
     );
     if !work.is_empty() {
-        tx.execute(PUT_OFF, (Json(keys(work)), due_at.micros())).await?;
+        tx.execute_each(PUT_OFF, &keys(work), (due_at.micros(),)).await?;
     }
     Ok(())
 }
@@ -235,7 +234,7 @@ pub async fn next_due(tx: &mut Tx, now_us: i64) -> Result<Option<i64>, StoreErro
     Ok(next.map(|(due_at,)| due_at))
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct SealedRow {
     id: Uuid,
     token: String,
@@ -253,11 +252,11 @@ pub async fn sealed_accounts(tx: &mut Tx, ids: &[BankAccountId]) -> Result<Vec<S
     const FIND: Sql = sql!(
         "SELECT b.id, b.token, b.routing_number, b.account_type, b.account_holder_name, b.sealed_number, b.key_id,
                 b.is_active, b.closed_by FROM",
-        rows(id uuid),
+        each(id uuid),
         "JOIN bank_accounts b ON b.id = r.id"
     );
     let ids = crate::payments::distinct(ids.iter().map(|id| id.0));
-    let rows: Vec<SealedRow> = tx.fetch_all(FIND, (Json(ids),)).await?;
+    let rows: Vec<SealedRow> = tx.fetch_each(FIND, &ids, ()).await?;
     rows.into_iter()
         .map(|row| {
             Ok(SealedAccount {

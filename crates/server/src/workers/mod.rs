@@ -149,7 +149,7 @@ fn go_round<B: BankConnection, R: Future<Output = anyhow::Result<Round>> + Send 
         while !*stopping.borrow() {
             beat.at(shift.app.clock.process_us());
             // A task of its own, so that a panic ends the round and not the worker.
-            match tokio::spawn(round(shift.clone()).in_current_span()).await {
+            match shift.app.db.spawn(round(shift.clone()).in_current_span()).await {
                 Ok(Ok(Round::Worked)) => {}
                 Ok(Ok(Round::Idle)) => {
                     tokio::select! {

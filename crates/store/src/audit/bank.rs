@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Payment, Reference, Status};
+use serde::Deserialize;
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Check, PAGE};
@@ -16,8 +16,9 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::payments;
 use crate::sql::{Sql, sql};
+use crate::values::Json;
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct BookRow {
     reference: String,
     rail: String,
@@ -140,7 +141,7 @@ fn moved_twice(moved: &mut Option<(PaymentId, u32)>, entry: &Entry) -> Option<St
 /// What we call completed must stand as settled in the bank's book, and what we call processing must stand there at all unless
 /// somebody is still to hand it over.
 async fn not_in_the_book(tx: &mut Tx, check: &mut Check) -> Result<(), StoreError> {
-    #[derive(FromRow)]
+    #[derive(Deserialize, FromRow)]
     struct Row {
         id: Uuid,
         attempt: i64,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Event, Payment, Status};
+use serde::Deserialize;
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Check, PAGE};
@@ -14,8 +14,9 @@ use crate::error::StoreError;
 use crate::ledger::Line;
 use crate::payments::{Stored, distinct};
 use crate::sql::{Sql, sql};
+use crate::values::Json;
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct EventRow {
     stream_id: Uuid,
     sequence: i64,
@@ -24,7 +25,7 @@ struct EventRow {
     body: String,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct LineRow {
     stream_id: Uuid,
     sequence: i64,
@@ -36,7 +37,7 @@ struct LineRow {
     amount: i64,
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct WorkRow {
     payment_id: Uuid,
     what: String,

@@ -65,7 +65,7 @@ impl Audit {
 /// Checks everything. `progress` is told how many of how many payments and instructions have been looked at.
 pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result<Audit, StoreError> {
     let mut tx = db.begin_read().await?;
-    tx.without_time_limit().await?;
+    tx.for_the_audit().await?;
     let (payments,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM payments", ()).await?;
     let (instructions,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM bank_instructions", ()).await?;
     let payments = u64::try_from(payments).unwrap_or(0);

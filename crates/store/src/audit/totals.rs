@@ -1,5 +1,6 @@
 //! Invariants over whole tables, by sums that the database makes.
 
+use serde::Deserialize;
 use sqlx::FromRow;
 
 use super::{Check, PAGE};
@@ -7,7 +8,7 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::sql::Sql;
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct Balance {
     account: String,
     currency: String,

@@ -7,9 +7,8 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::money::Currency;
 use directpay_domain::payment::initiate::{AccountStanding, FieldError, Initiation, LeaseParties};
 use directpay_domain::payment::{AccountSnapshot, Circumstances, Event, NewEvent, Payment};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{PaymentRow, Stored};
@@ -147,7 +146,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
          SELECT id, lease_id, landlord_id, kind, initiated_by, payee_id, payer_account_id,
              payee_account_id, amount, currency, rail, idempotency_key, metadata, omitted, status, version, attempt,
              transient_retries, representments, initiated_at, estimated_settlement_at FROM",
-        rows(id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
+        each(id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
              payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
              idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
              transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
@@ -157,7 +156,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
         return Ok(Vec::new());
     }
     let rows: Vec<_> = judged.iter().map(|(payment, _)| PaymentRow::from(payment)).collect();
-    let inserted: Vec<(Uuid,)> = tx.fetch_all(INSERT, (Json(&rows),)).await?;
+    let inserted: Vec<(Uuid,)> = tx.fetch_each(INSERT, &rows, ()).await?;
     let inserted: HashSet<Uuid> = inserted.into_iter().map(|(id,)| id).collect();
     let (ours, lost): (Vec<_>, Vec<_>) = judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
     let firsts: Vec<Event> = ours.iter().map(|(_, event)| event.clone()).collect();
@@ -185,7 +184,7 @@ async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment
         "SELECT",
         payment_columns,
         "FROM",
-        rows(initiator uuid, key text),
+        each(initiator uuid, key text),
         "JOIN payments p ON p.initiated_by = r.initiator AND p.idempotency_key = r.key",
         payment_accounts
     );
@@ -193,7 +192,7 @@ async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment
         .iter()
         .map(|fresh| KeyRow { initiator: fresh.initiation.initiated_by, key: &fresh.initiation.idempotency_key })
         .collect();
-    let found: Vec<Stored> = tx.fetch_all(FIND, (Json(keys),)).await?;
+    let found: Vec<Stored> = tx.fetch_each(FIND, &keys, ()).await?;
     found
         .into_iter()
         .map(|stored| {
@@ -203,7 +202,7 @@ async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment
         .collect()
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct PartyRow {
     id: Uuid,
     landlord_id: Uuid,
@@ -216,11 +215,11 @@ struct PartyRow {
 async fn leases(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<LeaseId, LeaseParties>, StoreError> {
     const FIND: Sql = sql!(
         "SELECT l.id, l.landlord_id, l.currency, l.payee_account_id, lr.renter_id FROM",
-        rows(id uuid),
+        each(id uuid),
         "JOIN leases l ON l.id = r.id JOIN lease_renters lr ON lr.lease_id = l.id"
     );
     let ids = distinct(batch.iter().map(|fresh| fresh.initiation.lease_id.0));
-    let rows: Vec<PartyRow> = tx.fetch_all(FIND, (Json(ids),)).await?;
+    let rows: Vec<PartyRow> = tx.fetch_each(FIND, &ids, ()).await?;
     let mut leases: HashMap<LeaseId, LeaseParties> = HashMap::new();
     for row in rows {
         let currency = Currency::parse(&row.currency).map_err(StoreError::damaged("currency"))?;
@@ -236,7 +235,7 @@ async fn leases(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<LeaseId, LeaseP
     Ok(leases)
 }
 
-#[derive(FromRow)]
+#[derive(Deserialize, FromRow)]
 struct StandingRow {
     id: Uuid,
     user_id: Uuid,
@@ -274,12 +273,12 @@ async fn accounts(
 ) -> Result<Accounts, StoreError> {
     const NAMED: Sql = sql!(
         "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
-        rows(id uuid),
+        each(id uuid),
         "JOIN bank_accounts b ON b.id = r.id"
     );
     const PRIMARY: Sql = sql!(
         "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
-        rows(id uuid),
+        each(id uuid),
         "JOIN bank_accounts b ON b.user_id = r.id AND b.is_primary"
     );
     let asked = batch.iter().flat_map(|f| [f.initiation.payer_account_id, f.initiation.payee_account_id]);
@@ -287,9 +286,9 @@ async fn accounts(
     let named = distinct(asked.chain(receiving).flatten().map(|id| id.0));
     let people = leases.values().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
     let people = distinct(people.map(|id| id.0));
-    let mut rows: Vec<StandingRow> = tx.fetch_all(PRIMARY, (Json(people),)).await?;
+    let mut rows: Vec<StandingRow> = tx.fetch_each(PRIMARY, &people, ()).await?;
     if !named.is_empty() {
-        rows.extend(tx.fetch_all::<StandingRow>(NAMED, (Json(named),)).await?);
+        rows.extend(tx.fetch_each::<_, StandingRow>(NAMED, &named, ()).await?);
     }
     let mut accounts = Accounts { by_id: HashMap::new(), primary_of: HashMap::new() };
     for row in rows {

@@ -4,12 +4,12 @@ use directpay_domain::id::{LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Payment, Status};
 use directpay_domain::rail::Rail;
-use sqlx::types::Json;
 
 use super::{Stored, distinct};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
 use crate::sql::{Sql, sql};
+use crate::values::Json;
 
 /// What a lease's list is narrowed to.
 #[derive(Debug, Clone, Copy, Default)]

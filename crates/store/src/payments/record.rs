@@ -6,7 +6,6 @@ use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{
     Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection,
 };
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{PaymentRow, Stored, distinct};
@@ -123,13 +122,13 @@ impl Written {
 pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
     const HOLD: Sql = Sql {
         sqlite:
-            sql!("SELECT", payment_columns, "FROM", rows(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
+            sql!("SELECT", payment_columns, "FROM", each(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
                 .sqlite,
         postgres: sql!(
             "SELECT",
             payment_columns,
             "FROM",
-            rows(id uuid),
+            each(id uuid),
             "JOIN payments p ON p.id = r.id",
             payment_accounts,
             "ORDER BY p.id FOR NO KEY UPDATE OF p"
@@ -137,7 +136,7 @@ pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, P
         .postgres,
     };
     let ids = distinct(ids.iter().map(|id| id.0));
-    let stored: Vec<Stored> = tx.fetch_all(HOLD, (Json(ids),)).await?;
+    let stored: Vec<Stored> = tx.fetch_each(HOLD, &ids, ()).await?;
     stored
         .into_iter()
         .map(|stored| {
@@ -148,7 +147,7 @@ pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, P
 }
 
 /// Writes what events change of the projection.
-async fn update(tx: &mut Tx, rows: &[PaymentRow]) -> Result<(), StoreError> {
+async fn update(tx: &mut Tx, rows: &[PaymentRow<'_>]) -> Result<(), StoreError> {
     const UPDATE: Sql = sql!(
         "UPDATE payments SET status = r.status, version = r.version, attempt = r.attempt,
              transient_retries = r.transient_retries, representments = r.representments,
@@ -156,11 +155,11 @@ async fn update(tx: &mut Tx, rows: &[PaymentRow]) -> Result<(), StoreError> {
              estimated_settlement_at = r.estimated_settlement_at, first_processing_at = r.first_processing_at,
              processing_at = r.processing_at, completed_at = r.completed_at, failed_at = r.failed_at,
              returned_at = r.returned_at, cancelled_at = r.cancelled_at FROM",
-        rows(id uuid, status text, version bigint, attempt bigint, transient_retries bigint, representments bigint,
+        each(id uuid, status text, version bigint, attempt bigint, transient_retries bigint, representments bigint,
              failure_code text, failure_text text, estimated_settlement_at bigint, first_processing_at bigint,
              processing_at bigint, completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint),
         "WHERE payments.id = r.id"
     );
-    tx.execute(UPDATE, (Json(rows),)).await?;
+    tx.execute_each(UPDATE, rows, ()).await?;
     Ok(())
 }
