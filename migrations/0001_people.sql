@@ -79,7 +79,7 @@ CREATE TABLE bank_accounts (
     CONSTRAINT bank_accounts_primary_active CHECK (is_active OR NOT is_primary)
 ) /*sqlite: WITHOUT ROWID */;
 
-CREATE INDEX bank_accounts_by_user ON bank_accounts (user_id, id);
+CREATE UNIQUE INDEX bank_accounts_by_user ON bank_accounts (user_id, id);
 -- An account is linked once while its link can be used.
 CREATE UNIQUE INDEX bank_accounts_linked_once ON bank_accounts (user_id, fingerprint)
     WHERE is_active AND closed_by IS NULL;

@@ -47,7 +47,7 @@ CREATE TABLE leases (
         EXCLUDE USING gist (property_id WITH =, int8range(starts_on, ends_on, '[]') WITH &&) */
 ) /*sqlite: WITHOUT ROWID */;
 
-CREATE INDEX leases_by_landlord ON leases (landlord_id, id);
+CREATE UNIQUE INDEX leases_by_landlord ON leases (landlord_id, id);
 CREATE INDEX leases_by_property ON leases (property_id, id);
 CREATE INDEX leases_open_ended ON leases (scheduled_on, id) WHERE ends_on IS NULL;
 

@@ -19,8 +19,8 @@ CREATE TABLE bank_instructions (
     -- Microseconds from settlement to return, if it will be returned.
     return_after BIGINT,
     CONSTRAINT bank_instructions_amount CHECK (0 < amount),
-    CONSTRAINT bank_instructions_state CHECK (state IN ('ACCEPTED', 'SETTLED', 'REFUSED', 'RETURNED')),
-    CONSTRAINT bank_instructions_next CHECK (next_state IN ('SETTLED', 'REFUSED', 'RETURNED')),
+    CONSTRAINT bank_instructions_state CHECK (state = 'ACCEPTED' OR state = 'SETTLED' OR state = 'REFUSED' OR state = 'RETURNED'),
+    CONSTRAINT bank_instructions_next CHECK (next_state = 'SETTLED' OR next_state = 'REFUSED' OR next_state = 'RETURNED'),
     CONSTRAINT bank_instructions_next_at CHECK ((next_state IS NULL) = (next_at IS NULL))
 ) /*sqlite: WITHOUT ROWID */ /*postgres: WITH (fillfactor = 80) */;
 
@@ -35,7 +35,7 @@ CREATE TABLE bank_outcomes (
     reason_text TEXT,
     occurred_at BIGINT NOT NULL,
     CONSTRAINT bank_outcomes_once UNIQUE (reference, state),
-    CONSTRAINT bank_outcomes_state CHECK (state IN ('SETTLED', 'REFUSED', 'RETURNED'))
+    CONSTRAINT bank_outcomes_state CHECK (state = 'SETTLED' OR state = 'REFUSED' OR state = 'RETURNED')
 ) /*sqlite: WITHOUT ROWID */;
 
 -- The last position given out; whoever adds outcomes holds this row, so that none becomes visible out of order.

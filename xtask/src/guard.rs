@@ -79,6 +79,11 @@ impl Guarded {
         self.guard.try_wait().context("lost the guard")
     }
 
+    /// Waits for the program to end by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.guard.wait().context("lost the guard")
+    }
+
     /// Asks the program to end and waits for it.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.leash = None;

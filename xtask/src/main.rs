@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::bench::{self, load};
+use xtask::bench::{self, ceiling, load};
 use xtask::{fuzz, guard, migrations, postgres, process, test};
 
 #[derive(Parser)]
@@ -28,6 +28,9 @@ enum Command {
     /// Send payments and print what came back.
     #[command(hide = true)]
     BenchLoad(load::Arguments),
+    /// Answer every payment without making one.
+    #[command(hide = true)]
+    BenchCeiling,
     /// Run a program that ends when standard input closes.
     #[command(hide = true)]
     Guard(guard::Arguments),
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::FuzzApi(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BenchLoad(arguments) => load::run(&arguments),
+        Command::BenchCeiling => ceiling::run(),
         Command::FreezeMigrations => migrations::freeze(),
         Command::Guard(arguments) => guard::run(&arguments),
     }

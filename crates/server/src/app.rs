@@ -34,6 +34,8 @@ pub struct Parts {
     pub intake: Intake,
     /// How the simulator's delays are scaled.
     pub scale: DelayScale,
+    /// Most payments in one transaction.
+    pub batch_max: usize,
     /// Whether sign-ins are throttled.
     pub rate_limit: RateLimit,
     /// Rings when there is new work for a payment.

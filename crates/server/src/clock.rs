@@ -38,9 +38,9 @@ impl Clock {
 
     /// What the domain has to be told to decide: business time, the scale of delays, and a random spread.
     pub fn circumstances(&self, scale: DelayScale) -> Circumstances {
-        let mut bytes = [0_u8; 2];
-        // Without randomness retries are not spread, which is no reason to fail.
-        let jitter = getrandom::fill(&mut bytes).map_or(500, |()| i64::from(u16::from_be_bytes(bytes)) % 1001);
+        // The end of a fresh id is random.
+        let [.., one, other] = new_id().into_bytes();
+        let jitter = i64::from(u16::from_be_bytes([one, other])) % 1001;
         Circumstances { now: self.business(), scale, jitter }
     }
 }

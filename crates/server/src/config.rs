@@ -10,7 +10,7 @@ use directpay_domain::rail::DelayScale;
 /// Where the data is and how to talk about it; the same for every command.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE
+    /// sqlite://FILE or postgres://USER:PASSWORD@HOST[:PORT][,HOST[:PORT]…]/DATABASE
     #[arg(
         long,
         env = "DIRECTPAY_DATABASE_URL",
@@ -58,6 +58,21 @@ pub struct SimulatorArgs {
     pub rail_delay_scale: DelayScale,
 }
 
+/// Most payments in one transaction, unless somebody says otherwise.
+pub const BATCH_MAX: usize = 256;
+
+/// How work is done, by a server or a worker.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorkArgs {
+    /// Most payments in one database transaction; fewer make a slow disk answer sooner and do less in all
+    #[arg(long, env = "DIRECTPAY_BATCH_MAX", default_value_t = BATCH_MAX, value_parser = parse_batch_max)]
+    pub batch_max: usize,
+
+    /// The simulated bank.
+    #[command(flatten)]
+    pub simulator: SimulatorArgs,
+}
+
 /// What a server does.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -77,13 +92,33 @@ pub struct ServeArgs {
     #[arg(long)]
     pub migrate: bool,
 
+    /// A PostgreSQL replica for lists, which may then be a little old: postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(long, env = "DIRECTPAY_REPLICA_URL", hide_env_values = true)]
+    pub replica_url: Option<DatabaseUrl>,
+
     /// Throttles sign-ins; off only for load tests on a private address
     #[arg(long, env = "DIRECTPAY_RATE_LIMIT", value_enum, default_value = "on")]
     pub rate_limit: RateLimit,
 
-    /// The simulated bank.
+    /// Batches, and the simulated bank.
     #[command(flatten)]
-    pub simulator: SimulatorArgs,
+    pub work: WorkArgs,
+}
+
+impl ServeArgs {
+    /// The replica, if one is named and `database` may have one.
+    pub fn replica(&self, database: &DatabaseUrl) -> anyhow::Result<Option<&str>> {
+        match (&self.replica_url, database) {
+            (None, _) => Ok(None),
+            (Some(_), DatabaseUrl::Sqlite(_)) => {
+                anyhow::bail!("DIRECTPAY_REPLICA_URL is set, but a SQLite database has no replica")
+            }
+            (Some(DatabaseUrl::Sqlite(_)), DatabaseUrl::Postgres(_)) => {
+                anyhow::bail!("DIRECTPAY_REPLICA_URL must begin with postgres://")
+            }
+            (Some(DatabaseUrl::Postgres(replica)), DatabaseUrl::Postgres(_)) => Ok(Some(replica)),
+        }
+    }
 }
 
 /// Whether callers are throttled.
@@ -93,6 +128,11 @@ pub enum RateLimit {
     On,
     /// They are not.
     Off,
+}
+
+fn parse_batch_max(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+    number.ok_or_else(|| "must be a whole number from 1 to 1000".into())
 }
 
 fn parse_scale(text: &str) -> Result<DelayScale, String> {
@@ -130,8 +170,9 @@ impl fmt::Display for DatabaseUrl {
         match self {
             DatabaseUrl::Sqlite(file) => write!(f, "sqlite://{}", file.display()),
             DatabaseUrl::Postgres(url) => {
-                // What stands behind the last @ is host and database.
-                let place = url.rsplit_once('@').map_or("…", |(_, place)| place);
+                // What stands behind the last @ is hosts and database; behind a ? there may be a password with an @.
+                let place = url.rsplit_once('@').filter(|(before, _)| !before.contains('?'));
+                let place = place.map_or("…", |(_, place)| place);
                 write!(f, "postgres://…@{}", place.split('?').next().unwrap_or(place))
             }
         }
@@ -197,6 +238,11 @@ mod tests {
         assert_eq!(format!("{url} {url:?}"), "postgres://…@db.example/directpay postgres://…@db.example/directpay");
         let odd: DatabaseUrl = "postgres://rent:p@ss@db/directpay".parse().unwrap();
         assert!(!odd.to_string().contains("p@ss"));
+        let several: DatabaseUrl = "postgres://rent:s3,cr3t@a:5432,b:5433/directpay".parse().unwrap();
+        assert_eq!(several.to_string(), "postgres://…@a:5432,b:5433/directpay");
+        for hidden in ["postgres://db/directpay?password=s@cr3t", "postgres://rent:s@db?password=s@cr3t"] {
+            assert!(!hidden.parse::<DatabaseUrl>().unwrap().to_string().contains("cr3t"), "{hidden}");
+        }
     }
 
     #[test]

@@ -14,8 +14,6 @@ use tokio::task::JoinHandle;
 
 use crate::app::Bell;
 
-/// Requests in one transaction at most.
-const BATCH_MAX: usize = 256;
 /// Requests waiting at most; at ten thousand a second they wait for a fifth of a second.
 const QUEUE_MAX: usize = 2048;
 /// Transactions at the same time on a database that lets more than one write.
@@ -59,11 +57,13 @@ impl Writers {
 
 impl Intake {
     /// Starts the writers; they ring `bell` whenever there is something new for the workers.
-    pub fn start(db: &Db, bell: &Bell) -> (Intake, Writers) {
+    pub fn start(db: &Db, bell: &Bell, batch_max: usize) -> (Intake, Writers) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         let count = if db.is_shared() { SHARED_WRITERS } else { 1 };
-        let writers = (0..count).map(|_| tokio::spawn(write(db.clone(), Arc::clone(&waiting), bell.clone()))).collect();
+        let writers = (0..count)
+            .map(|_| tokio::spawn(write(db.clone(), Arc::clone(&waiting), bell.clone(), batch_max)))
+            .collect();
         (Intake { queue }, Writers(writers))
     }
 
@@ -75,10 +75,10 @@ impl Intake {
     }
 }
 
-async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
+async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell, batch_max: usize) {
+    let mut batch = Vec::with_capacity(batch_max);
     loop {
-        let taken = waiting.lock().await.recv_many(&mut batch, BATCH_MAX).await;
+        let taken = waiting.lock().await.recv_many(&mut batch, batch_max).await;
         if taken == 0 {
             return;
         }

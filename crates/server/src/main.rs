@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use directpay_server::commands::{admin, demo, health, serve, verify};
-use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, SimulatorArgs};
+use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
 use tracing_subscriber::EnvFilter;
@@ -31,7 +31,7 @@ enum Command {
     /// API and embedded workers in one process; runs when no command is named, with settings from the environment
     Serve(ServeArgs),
     /// Workers only; any number beside any number of `serve --no-workers` on one PostgreSQL
-    Worker(SimulatorArgs),
+    Worker(WorkArgs),
     /// Bring the schema up to date
     Migrate,
     /// The whole story on a throw-away database, step by step
@@ -89,7 +89,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         None => serve::serve(&database, &Bare::parse_from(["directpay"]).serve).await?,
         Some(Command::Serve(args)) => serve::serve(&database, &args).await?,
-        Some(Command::Worker(simulator)) => serve::worker(&database, simulator).await?,
+        Some(Command::Worker(work)) => serve::worker(&database, work).await?,
         Some(Command::Migrate) => migrate(&database).await?,
         Some(Command::Demo(args)) => demo::demo(&args).await?,
         Some(Command::Verify) => return verify::verify(&database).await,

@@ -27,6 +27,8 @@ use crate::{api, secrets};
 
 /// Connections of one process to PostgreSQL: two for the intake, the others for requests and workers.
 const POSTGRES_CONNECTIONS: PoolSize = PoolSize(16);
+/// Connections of one process to a replica, for lists.
+const REPLICA_CONNECTIONS: PoolSize = PoolSize(8);
 /// Readers of a SQLite file.
 const SQLITE_READERS: PoolSize = PoolSize(4);
 /// Open requests get this long to finish after the signal to stop.
@@ -100,6 +102,14 @@ pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> 
     Ok(Opened { db, _lock: lock })
 }
 
+impl Opened {
+    /// The same database with a replica for lists.
+    pub fn with_replica(self, url: &str) -> anyhow::Result<Opened> {
+        let db = self.db.with_replica(url, REPLICA_CONNECTIONS).context("DIRECTPAY_REPLICA_URL")?;
+        Ok(Opened { db, ..self })
+    }
+}
+
 /// Keeps a second process away from a SQLite file. The operating system lets go of the lock when the process ends, however
 /// it ends.
 fn lock(file: &Path) -> anyhow::Result<File> {
@@ -130,6 +140,8 @@ pub struct Running {
 pub struct Manner {
     /// How the simulator's delays are scaled.
     pub scale: DelayScale,
+    /// Most payments in one transaction.
+    pub batch_max: usize,
     /// Whether sign-ins are throttled.
     pub rate_limit: RateLimit,
     /// Whether workers run in this process.
@@ -144,7 +156,7 @@ impl Running {
         drop(tx);
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let bell = Bell::default();
-        let (intake, writers) = Intake::start(&opened.db, &bell);
+        let (intake, writers) = Intake::start(&opened.db, &bell, manner.batch_max);
         let app = App::new(Parts {
             db: opened.db.clone(),
             clock: clock.clone(),
@@ -153,6 +165,7 @@ impl Running {
             passwords: Passwords::new()?,
             intake,
             scale: manner.scale,
+            batch_max: manner.batch_max,
             rate_limit: manner.rate_limit,
             bell,
             bank_bell: Bell::default(),

@@ -7,6 +7,8 @@ use directpay_domain::money::Amount;
 use directpay_domain::payment::{Reason, Reference};
 use directpay_domain::rail::Rail;
 use directpay_domain::time::Instant;
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
@@ -56,6 +58,8 @@ fn unreadable(what: &'static str) -> StoreError {
 pub enum Plan {
     /// Nothing, ever.
     Hold,
+    /// Carry it out while it is accepted.
+    SettleAtOnce,
     /// Carry it out.
     Settle {
         /// When.
@@ -98,6 +102,12 @@ pub struct Instruction {
     pub plan: Plan,
 }
 
+impl Instruction {
+    fn settles_at_once(&self) -> bool {
+        matches!(self.plan, Plan::SettleAtOnce)
+    }
+}
+
 #[derive(Serialize)]
 struct InstructionRow<'a> {
     reference: String,
@@ -106,6 +116,7 @@ struct InstructionRow<'a> {
     currency: &'static str,
     payer: &'a str,
     payee: &'a str,
+    state: &'static str,
     accepted_at: i64,
     next_state: Option<&'static str>,
     next_at: Option<i64>,
@@ -116,8 +127,9 @@ struct InstructionRow<'a> {
 
 impl<'a> InstructionRow<'a> {
     fn new(instruction: &'a Instruction) -> InstructionRow<'a> {
+        let state = if instruction.settles_at_once() { State::Settled } else { State::Accepted };
         let (next, reason, return_after) = match &instruction.plan {
-            Plan::Hold => (None, None, None),
+            Plan::Hold | Plan::SettleAtOnce => (None, None, None),
             Plan::Settle { at } => (Some((State::Settled, at)), None, None),
             Plan::Refuse { at, reason } => (Some((State::Refused, at)), Some(reason), None),
             Plan::SettleThenReturn { at, return_after_us, reason } => {
@@ -131,6 +143,7 @@ impl<'a> InstructionRow<'a> {
             currency: instruction.amount.currency().code(),
             payer: &instruction.payer,
             payee: &instruction.payee,
+            state: state.name(),
             accepted_at: instruction.accepted_at.micros(),
             next_state: next.map(|(state, _)| state.name()),
             next_at: next.map(|(_, at)| at.micros()),
@@ -146,21 +159,27 @@ impl<'a> InstructionRow<'a> {
 /// Says which references are new.
 pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Reference>, StoreError> {
     const ACCEPT: Sql = sql!(
-        "INSERT INTO bank_instructions (reference, rail, amount, currency, payer, payee, state, accepted_at, next_state,
-                                        next_at, reason_code, reason_text, return_after)
-         SELECT reference, rail, amount, currency, payer, payee, 'ACCEPTED', accepted_at, next_state,
-                next_at, reason_code, reason_text, return_after FROM",
-        each(reference text, rail text, amount bigint, currency text, payer text, payee text, accepted_at bigint,
-             next_state text, next_at bigint, reason_code text, reason_text text, return_after bigint),
-        "WHERE true ON CONFLICT (reference) DO NOTHING RETURNING reference"
+        insert(bank_instructions: reference text, rail text, amount bigint, currency text, payer text, payee text,
+               state text, accepted_at bigint, next_state text, next_at bigint, reason_code text, reason_text text,
+               return_after bigint),
+        "ON CONFLICT (reference) DO NOTHING",
+        returning(reference)
     );
     let mut rows: Vec<_> = instructions.iter().map(InstructionRow::new).collect();
     // One order for all who submit.
     rows.sort_by(|one, other| one.reference.cmp(&other.reference));
+    let settled = instructions.iter().filter(|instruction| instruction.settles_at_once());
+    let settled: Vec<_> =
+        settled.map(|instruction| (instruction.reference.to_string(), instruction.accepted_at)).collect();
     let mut tx = db.begin().await?;
-    let taken: Vec<(String,)> = tx.fetch_each(ACCEPT, &rows, ()).await?;
+    // Whoever writes the book holds the counter before any instruction: two that go the other way could wait for each other.
+    let last = if settled.is_empty() { 0 } else { take_counter(&mut tx).await? };
+    let taken: HashSet<String> = tx.insert_new(ACCEPT, &rows, |row| row.reference.clone()).await?;
+    let told = settled.into_iter().filter(|(reference, _)| taken.contains(reference));
+    let told = (last + 1..).zip(told).map(|(position, (reference, at))| OutcomeRow::settled(position, reference, at));
+    tell(&mut tx, &told.collect::<Vec<_>>()).await?;
     tx.commit().await?;
-    taken.iter().map(|(reference,)| parse_reference(reference)).collect()
+    taken.iter().map(|reference| parse_reference(reference)).collect()
 }
 
 pub(crate) fn parse_reference(text: &str) -> Result<Reference, StoreError> {
@@ -177,7 +196,8 @@ pub async fn seen(db: &Db, references: &[Reference]) -> Result<Vec<Reference>, S
     const SEEN: Sql = sql!(
         "SELECT i.reference FROM",
         each(reference text),
-        "JOIN bank_instructions i ON i.reference = r.reference"
+        "bank_instructions i WHERE i.reference =",
+        field(reference)
     );
     let rows: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.to_string() }).collect();
     let mut tx = db.begin_read().await?;
@@ -251,19 +271,38 @@ struct DueRow {
     return_after: Option<i64>,
 }
 
+/// Something that the bank tells, as it is written.
 #[derive(Serialize)]
-struct StepRow {
+struct OutcomeRow {
     position: i64,
     reference: String,
     state: String,
     reason_code: Option<String>,
     reason_text: Option<String>,
+    occurred_at: i64,
+}
+
+impl OutcomeRow {
+    fn settled(position: i64, reference: String, at: Instant) -> OutcomeRow {
+        let state = State::Settled.name().to_owned();
+        OutcomeRow { position, reference, state, reason_code: None, reason_text: None, occurred_at: at.micros() }
+    }
+}
+
+/// What becomes of an instruction, as it is written.
+#[derive(Serialize)]
+struct StepRow {
+    reference: String,
+    state: String,
     next_state: Option<&'static str>,
     next_at: Option<i64>,
 }
 
 /// Does what is due by `now`, at most `limit` instructions at a time, and says how many steps were taken.
 pub async fn advance(db: &Db, now: Instant, limit: i64) -> Result<usize, StoreError> {
+    const MOVE: Sql = sql!(
+        update(bank_instructions by reference text: state text, next_state text, next_at bigint)
+    );
     let mut tx = db.begin().await?;
     let first = take_counter(&mut tx).await?;
     let due: Vec<DueRow> = tx
@@ -276,8 +315,10 @@ pub async fn advance(db: &Db, now: Instant, limit: i64) -> Result<usize, StoreEr
     if due.is_empty() {
         return Ok(0);
     }
-    let steps: Vec<StepRow> = (first + 1..).zip(due).map(|(position, due)| step(position, due)).collect();
-    write_steps(&mut tx, &steps, now).await?;
+    let (steps, told): (Vec<_>, Vec<_>) =
+        (first + 1..).zip(due).map(|(position, due)| step(position, due, now)).unzip();
+    tx.execute_each(MOVE, &steps, ()).await?;
+    tell(&mut tx, &told).await?;
     tx.commit().await?;
     Ok(steps.len())
 }
@@ -289,35 +330,35 @@ async fn take_counter(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(position)
 }
 
-fn step(position: i64, due: DueRow) -> StepRow {
+fn step(position: i64, due: DueRow, now: Instant) -> (StepRow, OutcomeRow) {
     let settles = due.next_state == State::Settled.name();
     let return_at = due.return_after.filter(|_| settles).map(|after| due.next_at.saturating_add(after));
-    StepRow {
+    let step = StepRow {
+        reference: due.reference.clone(),
+        state: due.next_state.clone(),
+        next_state: return_at.map(|_| State::Returned.name()),
+        next_at: return_at,
+    };
+    let told = OutcomeRow {
         position,
         reference: due.reference,
         state: due.next_state,
         reason_code: due.reason_code.filter(|_| !settles),
         reason_text: due.reason_text.filter(|_| !settles),
-        next_state: return_at.map(|_| State::Returned.name()),
-        next_at: return_at,
-    }
+        occurred_at: now.micros(),
+    };
+    (step, told)
 }
 
-async fn write_steps(tx: &mut Tx, steps: &[StepRow], now: Instant) -> Result<(), StoreError> {
+/// Adds to what the bank tells; the caller holds the counter.
+async fn tell(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Result<(), StoreError> {
     const TELL: Sql = sql!(
-        "INSERT INTO bank_outcomes (position, reference, state, reason_code, reason_text, occurred_at)
-         SELECT position, reference, state, reason_code, reason_text, $2 FROM",
-        each(position bigint, reference text, state text, reason_code text, reason_text text)
+        insert(bank_outcomes: position bigint, reference text, state text, reason_code text, reason_text text,
+               occurred_at bigint)
     );
-    const MOVE: Sql = sql!(
-        "UPDATE bank_instructions SET state = r.state, next_state = r.next_state, next_at = r.next_at FROM",
-        each(reference text, state text, next_state text, next_at bigint),
-        "WHERE bank_instructions.reference = r.reference"
-    );
-    tx.execute_each(TELL, steps, (now.micros(),)).await?;
-    tx.execute_each(MOVE, steps, ()).await?;
-    let last = steps.last().map_or(0, |step| step.position);
-    tx.execute("UPDATE bank_counter SET position = $1 WHERE id = 1", (last,)).await?;
+    let Some(last) = outcomes.last() else { return Ok(()) };
+    tx.execute_each(TELL, outcomes, ()).await?;
+    tx.execute("UPDATE bank_counter SET position = $1 WHERE id = 1", (last.position,)).await?;
     Ok(())
 }
 

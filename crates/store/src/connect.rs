@@ -1,12 +1,10 @@
 //! Opening a database.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
 use crate::db::Db;
+use crate::postgres::Servers;
 use crate::sqlite::SqliteFile;
 
 /// How many connections a process may hold.
@@ -17,8 +15,13 @@ pub struct PoolSize(pub u32);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address itself is wrong. Its text may hold a password and is not repeated.
-    #[error("the database address is malformed; it must be sqlite://<file> or postgres://<user>@<host>/<database>")]
+    #[error(
+        "the database address is malformed; it must be sqlite://<file> or postgres://<user>@<host>[,<host>…]/<database>"
+    )]
     Malformed,
+    /// Only PostgreSQL has replicas.
+    #[error("a SQLite database has no replica")]
+    NoReplica,
     /// The database did not answer.
     #[error("the database cannot be reached")]
     Unreachable(#[from] sqlx::Error),
@@ -31,7 +34,7 @@ pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// All statements but those of the audit find a few rows by key, in tables that grow for ever. The planner knows neither
 /// how many rows a batch has nor, in a young database, how large the tables are: left alone it reads whole tables into hash
 /// joins and keeps that plan (measured: a seventh of the rate). It is told to go by the indexes.
-const SESSION: [(&str, &str); 7] = [
+pub(crate) const SESSION: [(&str, &str); 7] = [
     ("idle_in_transaction_session_timeout", "15s"),
     ("statement_timeout", "60s"),
     ("enable_seqscan", "off"),
@@ -47,17 +50,16 @@ impl Db {
         Ok(Db::Sqlite(SqliteFile::open(file, readers)?))
     }
 
-    /// Connects to the PostgreSQL database at `url`.
+    /// Connects to the PostgreSQL database at `url`; where that names several hosts, to the one that takes writes.
     pub async fn open_postgres(url: &str, connections: PoolSize) -> Result<Db, ConnectError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| ConnectError::Malformed)?
-            .application_name("directpay")
-            .options(SESSION);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections.0)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
-            .await?;
-        Ok(Db::Postgres(pool))
+        Ok(Db::Postgres(Servers::connect(url, connections).await?))
+    }
+
+    /// The same database with a replica at `url` for [`Db::begin_stale_read`]; it need not be in reach. SQLite has none.
+    pub fn with_replica(self, url: &str, connections: PoolSize) -> Result<Db, ConnectError> {
+        match self {
+            Db::Sqlite(_) => Err(ConnectError::NoReplica),
+            Db::Postgres(servers) => Ok(Db::Postgres(servers.with_replica(url, connections)?)),
+        }
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! A store function takes the open [`Tx`] and plain values: it has no generics and does not know which engine it talks to.
 
+use std::collections::HashSet;
 use std::future::Future;
+use std::hash::Hash;
 use std::mem;
 
 use serde::Serialize;
-use sqlx::postgres::{PgArguments, PgListener, PgPool, Postgres};
-use sqlx::{Transaction, query_as_with, query_with};
+use sqlx::postgres::{PgArguments, PgListener};
+use sqlx::{query_as_with, query_with};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::error::StoreError;
+use crate::postgres::{PostgresTx, Servers};
 use crate::sql::Sql;
 use crate::sqlite::{SqliteFile, SqliteTx};
 use crate::values::{Binds, Row, after_rows};
@@ -21,8 +24,8 @@ use crate::values::{Binds, Row, after_rows};
 pub enum Db {
     /// The embedded engine.
     Sqlite(SqliteFile),
-    /// A server, shared with other processes.
-    Postgres(PgPool),
+    /// Servers, shared with other processes.
+    Postgres(Servers),
 }
 
 /// An open transaction. What is not committed when it is dropped is rolled back.
@@ -34,7 +37,7 @@ pub struct Tx {
 
 enum Engine {
     Sqlite(SqliteTx),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PostgresTx),
 }
 
 impl Engine {
@@ -48,22 +51,26 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
             Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin().await?).into_tx()),
-            Db::Postgres(pool) => {
-                let pool = pool.clone();
-                unbroken(async move { pool.begin().await }).await
-            }
+            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin().await?).into_tx()),
         }
     }
 
     /// Opens a transaction that only reads and sees one moment of the database, however many statements it runs.
     pub async fn begin_read(&self) -> Result<Tx, StoreError> {
-        const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         match self {
             Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin_read().await?).into_tx()),
-            Db::Postgres(pool) => {
-                let pool = pool.clone();
-                unbroken(async move { pool.begin_with(SNAPSHOT).await }).await
-            }
+            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin_read().await?).into_tx()),
+        }
+    }
+
+    /// The same for what may be a little old: on the replica if there is one that works.
+    ///
+    /// For pages that people look at. Whatever leads to a decision, and whatever was just written, is read with
+    /// [`Db::begin_read`].
+    pub async fn begin_stale_read(&self) -> Result<Tx, StoreError> {
+        match self {
+            Db::Sqlite(_) => self.begin_read().await,
+            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin_stale_read().await?).into_tx()),
         }
     }
 
@@ -90,7 +97,7 @@ impl Db {
     pub async fn close(&self) {
         match self {
             Db::Sqlite(file) => file.close().await,
-            Db::Postgres(pool) => pool.close().await,
+            Db::Postgres(servers) => servers.close().await,
         }
     }
 }
@@ -106,11 +113,7 @@ impl Db {
     pub async fn listen_for_work(&self) -> Result<WorkListener, StoreError> {
         match self {
             Db::Sqlite(_) => Ok(WorkListener(None)),
-            Db::Postgres(pool) => {
-                let mut listener = PgListener::connect_with(pool).await?;
-                listener.listen(WORK_CHANNEL).await?;
-                Ok(WorkListener(Some(listener)))
-            }
+            Db::Postgres(servers) => Ok(WorkListener(Some(servers.listen(WORK_CHANNEL).await?))),
         }
     }
 }
@@ -128,17 +131,6 @@ impl WorkListener {
     }
 }
 
-/// Finishes `begin` even when its caller is dropped; what nobody takes is rolled back.
-///
-/// In sqlx 0.9.0 a `begin` that is dropped half-way on PostgreSQL puts a connection with an open transaction back into the
-/// pool, where the next statement is lost.
-async fn unbroken(
-    begin: impl Future<Output = sqlx::Result<Transaction<'static, Postgres>>> + Send + 'static,
-) -> Result<Tx, StoreError> {
-    let tx = tokio::spawn(begin).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
-    Ok(Engine::Postgres(tx).into_tx())
-}
-
 /// Runs one expression against whichever engine the transaction belongs to, and remembers a failure.
 macro_rules! on_engine {
     ($self:ident, $sql:ident, |$file:ident| $sqlite:expr, |$server:ident| $postgres:expr) => {{
@@ -150,9 +142,9 @@ macro_rules! on_engine {
                 let $sql = text.sqlite;
                 $sqlite
             }
-            Engine::Postgres(tx) => {
+            Engine::Postgres(PostgresTx { tx, source }) => {
                 let ($sql, $server) = (text.postgres, &mut **tx);
-                $postgres
+                source.attend(async { $postgres }).await
             }
         };
         $self.failed = failed || result.is_err();
@@ -223,6 +215,22 @@ impl Tx {
         .await)
     }
 
+    /// Runs an insertion written with `insert(…)` and `returning(…)`, and says which rows it did not find there already.
+    pub(crate) async fn insert_new<T: Serialize + Sync, K: Eq + Hash>(
+        &mut self,
+        sql: impl Into<Sql>,
+        rows: &[T],
+        key: impl Fn(&T) -> K,
+    ) -> sqlx::Result<HashSet<K>>
+    where
+        (K,): Row,
+    {
+        on_engine!(self, sql, |file| file.insert_new(sql, rows, key), |server| {
+            let found = query_as_with(sql, after_rows(rows, ())?).fetch_all(server).await;
+            found.map(|keys| keys.into_iter().map(|(key,)| key).collect())
+        })
+    }
+
     /// Tells the workers of other processes that there is work, when this transaction is committed.
     ///
     /// Processes that share a SQLite file do not exist; theirs are woken by the caller.
@@ -244,9 +252,9 @@ impl Tx {
             "SET LOCAL enable_hashjoin = on",
             "SET LOCAL enable_mergejoin = on",
         ];
-        if let Engine::Postgres(tx) = &mut self.engine {
+        if let Engine::Postgres(postgres) = &mut self.engine {
             for setting in LOCAL {
-                sqlx::query(setting).execute(&mut **tx).await?;
+                sqlx::query(setting).execute(postgres.connection()).await?;
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ pub(crate) const PAYMENT_STREAM: &str = "PAYMENT";
 struct EventRow {
     stream_id: Uuid,
     sequence: i64,
+    stream: &'static str,
     event_type: &'static str,
     occurred_at: i64,
     body: String,
@@ -24,14 +25,12 @@ struct EventRow {
 /// Appends `events`, each as the next of its payment's history, in one statement.
 ///
 /// The primary key (stream, sequence) is the lock: if another writer took a sequence number first, the statement fails.
-pub(crate) async fn append(tx: &mut Tx, events: &[Event]) -> Result<(), StoreError> {
+pub(crate) async fn append<'e>(tx: &mut Tx, events: impl IntoIterator<Item = &'e Event>) -> Result<(), StoreError> {
     const APPEND: Sql = sql!(
-        "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-         SELECT stream_id, sequence, $2, event_type, occurred_at, body FROM",
-        each(stream_id uuid, sequence bigint, event_type text, occurred_at bigint, body text)
+        insert(events: stream_id uuid, sequence bigint, stream text, event_type text, occurred_at bigint, body text)
     );
-    let rows = events.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    tx.execute_each(APPEND, &rows, (PAYMENT_STREAM,)).await?;
+    let rows = events.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    tx.execute_each(APPEND, &rows, ()).await?;
     Ok(())
 }
 
@@ -39,6 +38,7 @@ fn row(event: &Event) -> Result<EventRow, StoreError> {
     Ok(EventRow {
         stream_id: event.payment_id.0,
         sequence: event.sequence,
+        stream: PAYMENT_STREAM,
         event_type: event.change.event_type().name(),
         occurred_at: event.occurred_at.micros(),
         body: serde_json::to_string(event)?,

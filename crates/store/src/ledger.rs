@@ -44,10 +44,8 @@ impl Line {
 /// Writes the lines of a batch of entries.
 pub(crate) async fn post(tx: &mut Tx, lines: &[Line]) -> Result<(), StoreError> {
     const POST: Sql = sql!(
-        "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)
-         SELECT stream_id, sequence, line, landlord_id, currency, debit, credit, amount FROM",
-        each(stream_id uuid, sequence bigint, line bigint, landlord_id uuid, currency text, debit text, credit text,
-             amount bigint)
+        insert(postings: stream_id uuid, sequence bigint, line bigint, landlord_id uuid, currency text, debit text,
+               credit text, amount bigint)
     );
     if !lines.is_empty() {
         tx.execute_each(POST, lines, ()).await?;

@@ -28,8 +28,8 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
             Db::Sqlite(file) => file.migrate(&migrator("sqlite")).await,
-            Db::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
+            Db::Postgres(servers) => {
+                let mut connection = servers.acquire().await?;
                 // A migration of a large table takes as long as it takes; the connection is not used again.
                 sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await?;
                 let done = migrator("postgres").run(&mut *connection).await;

@@ -1,9 +1,11 @@
 //! One statement, two dialects: fragments that the compiler joins.
 //!
 //! Most statements are the same text on both engines and stand as plain literals where they are used. The few that differ
-//! are put together by [`sql!`] from literals and a few fragments: `each(…)` is one row of a batch on SQLite and all of them
-//! on PostgreSQL, `rows(…)` is all of them on both, out of one JSON parameter; `skip_locked` and `for_update` lock rows
-//! where there is more than one writer. Two more name what a payment is read from.
+//! are put together by [`sql!`] from literals and a few fragments. A batch goes into a statement in one of two ways. Where each
+//! row stands for itself, `insert(…)`, `update(…)` and `each(…)` with `field(…)` make a plain statement that SQLite runs row by
+//! row, and one over the whole batch that PostgreSQL runs once: each is the quicker way there, by far. Where the statement
+//! speaks of the batch as a whole, `rows(…)` reads it out of one JSON parameter on both. `skip_locked` and `for_update` lock
+//! rows where there is more than one writer. Two more name what a payment is read from.
 //! This is the place where "no macro where a function will do" gives way: `concat!` wants literals, and only a macro makes
 //! them. In exchange every text is a constant, prepared once per connection.
 
@@ -38,6 +40,13 @@ macro_rules! part {
     // Leaves foreign key checks of others alone.
     (postgres for_update) => { " FOR NO KEY UPDATE " };
     (sqlite for_update) => { " " };
+    (postgres skip_locked_of($table:ident)) => { concat!(" FOR UPDATE OF ", stringify!($table), " SKIP LOCKED ") };
+    (sqlite skip_locked_of($table:ident)) => { " " };
+    // Which rows of `insert` are new: SQLite says so without.
+    (postgres returning($column:ident)) => { concat!(" RETURNING ", stringify!($column)) };
+    (sqlite returning($column:ident)) => { " " };
+    (postgres for_update_of($table:ident)) => { concat!(" FOR NO KEY UPDATE OF ", stringify!($table)) };
+    (sqlite for_update_of($table:ident)) => { " " };
     // What a payment is read from: its row `p` and what its events may show of its two accounts.
     ($engine:ident payment_columns) => {
         " p.*, payer.last4 AS payer_last4, payer.bank_name AS payer_bank_name,
@@ -47,12 +56,39 @@ macro_rules! part {
         " JOIN bank_accounts payer ON payer.id = p.payer_account_id
           JOIN bank_accounts payee ON payee.id = p.payee_account_id "
     };
-    // A batch, as `rows`, in a statement that SQLite runs once for each of its rows.
-    (postgres each($($shape:tt)*)) => { $crate::sql::part!(postgres rows($($shape)*)) };
-    (sqlite each($first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {
+    // The next four make a statement that SQLite runs once for each row of a batch and PostgreSQL once for all of them.
+    // `each` stands first behind FROM, `field` names a field of its row.
+    (postgres each($($shape:tt)*)) => { concat!($crate::sql::part!(postgres rows($($shape)*)), ", ") };
+    (sqlite each($($shape:tt)*)) => { " " };
+    (postgres field($name:ident)) => { concat!(" r.", stringify!($name), " ") };
+    (sqlite field($name:ident)) => { concat!(" $", stringify!($name), " ") };
+    (postgres insert($table:ident: $first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {
         concat!(
-            " (SELECT $", stringify!($first), " AS ", stringify!($first)
-            $(, ", $", stringify!($name), " AS ", stringify!($name))*, ") AS r "
+            "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($name))*, ") SELECT ",
+            stringify!($first) $(, ", ", stringify!($name))*, " FROM",
+            $crate::sql::part!(postgres rows($first $type $(, $name $more)*))
+        )
+    };
+    (sqlite insert($table:ident: $first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {
+        concat!(
+            "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($name))*, ") VALUES ($",
+            stringify!($first) $(, ", $", stringify!($name))*, ") "
+        )
+    };
+    (postgres update($table:ident by $key:ident $type:ident: $first:ident $first_type:ident
+                     $(, $name:ident $more:ident)* $(,)?)) => {
+        concat!(
+            "UPDATE ", stringify!($table), " SET ", stringify!($first), " = r.", stringify!($first)
+            $(, ", ", stringify!($name), " = r.", stringify!($name))*, " FROM",
+            $crate::sql::part!(postgres rows($key $type, $first $first_type $(, $name $more)*)),
+            "WHERE ", stringify!($table), ".", stringify!($key), " = r.", stringify!($key)
+        )
+    };
+    (sqlite update($table:ident by $key:ident $type:ident: $first:ident $first_type:ident
+                   $(, $name:ident $more:ident)* $(,)?)) => {
+        concat!(
+            "UPDATE ", stringify!($table), " SET ", stringify!($first), " = $", stringify!($first)
+            $(, ", ", stringify!($name), " = $", stringify!($name))*, " WHERE ", stringify!($key), " = $", stringify!($key)
         )
     };
     (postgres rows($first:ident $type:ident $(, $name:ident $more:ident)* $(,)?)) => {

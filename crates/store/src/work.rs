@@ -23,6 +23,7 @@ pub(crate) struct Due {
     what: &'static str,
     attempt: i64,
     due_at: i64,
+    claimed_until: i64,
 }
 
 impl Due {
@@ -32,6 +33,7 @@ impl Due {
             what: work.what.name(),
             attempt: payment.attempt,
             due_at: work.due_at.micros(),
+            claimed_until: 0,
         }
     }
 
@@ -41,15 +43,14 @@ impl Due {
     }
 }
 
-/// Puts work into the queue. Work that a payment already has gives way, but keeps its claim while the attempt is the same:
-/// whoever recorded the intent to submit goes on to submit.
+/// Puts work into the queue. Work that a payment already has gives way, but keeps its claim and its place in the queue while
+/// the attempt is the same: whoever recorded the intent to submit goes on to submit, and no index has to be touched.
 pub(crate) async fn schedule(tx: &mut Tx, due: &[Due]) -> Result<(), StoreError> {
     const SCHEDULE: Sql = sql!(
-        "INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
-         SELECT payment_id, what, attempt, due_at, 0 FROM",
-        each(payment_id uuid, what text, attempt bigint, due_at bigint),
-        "WHERE true ON CONFLICT (payment_id) DO UPDATE
-         SET what = excluded.what, attempt = excluded.attempt, due_at = excluded.due_at,
+        insert(due_work: payment_id uuid, what text, attempt bigint, due_at bigint, claimed_until bigint),
+        "ON CONFLICT (payment_id) DO UPDATE
+         SET what = excluded.what, attempt = excluded.attempt,
+             due_at = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.due_at ELSE excluded.due_at END,
              claimed_until = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.claimed_until ELSE 0 END"
     );
     if !due.is_empty() {
@@ -72,15 +73,19 @@ fn keys(done: &[(PaymentId, i64)]) -> Vec<Key> {
 ///
 /// The rows are taken hold of in one order: who hands over and who settles may finish the same work at the same time.
 pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreError> {
-    const FINISH: Sql = sql!(
-        "WITH held AS MATERIALIZED (
-             SELECT d.payment_id, d.attempt FROM",
-        each(payment_id uuid, attempt bigint),
-        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt <= r.attempt ORDER BY d.payment_id",
-        for_update,
-        ")
-         DELETE FROM due_work WHERE (payment_id, attempt) IN (SELECT payment_id, attempt FROM held)"
-    );
+    const FINISH: Sql = Sql {
+        sqlite: "DELETE FROM due_work WHERE payment_id = $payment_id AND attempt <= $attempt",
+        postgres: sql!(
+            "WITH held AS MATERIALIZED (
+                 SELECT d.payment_id, d.attempt FROM",
+            each(payment_id uuid, attempt bigint),
+            "due_work d WHERE d.payment_id = r.payment_id AND d.attempt <= r.attempt ORDER BY d.payment_id",
+            for_update_of(d),
+            ")
+             DELETE FROM due_work d USING held WHERE d.payment_id = held.payment_id AND d.attempt = held.attempt"
+        )
+        .postgres,
+    };
     if !done.is_empty() {
         tx.execute_each(FINISH, &keys(done), ()).await?;
     }
@@ -193,9 +198,12 @@ pub async fn still_held(
     const HELD: Sql = sql!(
         "SELECT d.payment_id, d.attempt FROM",
         each(payment_id uuid, attempt bigint),
-        "JOIN due_work d ON d.payment_id = r.payment_id AND d.attempt = r.attempt
-         WHERE d.claimed_by = $2 AND $3 < d.claimed_until ORDER BY d.payment_id",
-        for_update
+        "due_work d WHERE d.payment_id =",
+        field(payment_id),
+        "AND d.attempt =",
+        field(attempt),
+        "AND d.claimed_by = $2 AND $3 < d.claimed_until ORDER BY d.payment_id",
+        for_update_of(d)
     );
     if work.is_empty() {
         return Ok(Vec::new());
@@ -212,14 +220,19 @@ pub async fn release_all(tx: &mut Tx) -> Result<(), StoreError> {
 
 /// Puts claimed work off until `due_at`, and lets go of it.
 pub async fn put_off(tx: &mut Tx, work: &[(PaymentId, i64)], due_at: Instant) -> Result<(), StoreError> {
-    const PUT_OFF: Sql = sql!(
-        "UPDATE due_work SET due_at = $2, claimed_until = 0 WHERE payment_id IN (
-             SELECT payment_id FROM due_work WHERE (payment_id, attempt) IN (SELECT r.payment_id, r.attempt FROM",
-        each(payment_id uuid, attempt bigint),
-        ")",
-        skip_locked,
-        ")"
-    );
+    const PUT_OFF: Sql = Sql {
+        sqlite: "UPDATE due_work SET due_at = $2, claimed_until = 0 WHERE payment_id = $payment_id AND attempt = $attempt",
+        postgres: sql!(
+            "WITH held AS MATERIALIZED (
+                 SELECT d.payment_id FROM",
+            each(payment_id uuid, attempt bigint),
+            "due_work d WHERE d.payment_id = r.payment_id AND d.attempt = r.attempt",
+            skip_locked_of(d),
+            ")
+             UPDATE due_work d SET due_at = $2, claimed_until = 0 FROM held WHERE d.payment_id = held.payment_id"
+        )
+        .postgres,
+    };
     if !work.is_empty() {
         tx.execute_each(PUT_OFF, &keys(work), (due_at.micros(),)).await?;
     }
@@ -253,7 +266,8 @@ pub async fn sealed_accounts(tx: &mut Tx, ids: &[BankAccountId]) -> Result<Vec<S
         "SELECT b.id, b.token, b.routing_number, b.account_type, b.account_holder_name, b.sealed_number, b.key_id,
                 b.is_active, b.closed_by FROM",
         each(id uuid),
-        "JOIN bank_accounts b ON b.id = r.id"
+        "bank_accounts b WHERE b.id =",
+        field(id)
     );
     let ids = crate::payments::distinct(ids.iter().map(|id| id.0));
     let rows: Vec<SealedRow> = tx.fetch_each(FIND, &ids, ()).await?;

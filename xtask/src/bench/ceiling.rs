@@ -2,6 +2,7 @@
 //!
 //! The same framework, the same request and an answer of the same size as for a payment; nothing is checked or stored.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -14,7 +15,6 @@ use tokio::net::TcpListener;
 
 use crate::guard;
 use crate::server::{LISTENING, Server};
-use std::path::Path;
 
 /// As long as a payment usually is.
 const ANSWER_LENGTH: usize = 600;

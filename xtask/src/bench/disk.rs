@@ -1,6 +1,5 @@
 //! How long the disk takes to keep something for good: no commit can be quicker.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -11,7 +10,7 @@ const WRITES: usize = 200;
 
 /// The median time to append 4 KiB to a file in `folder` and wait until the disk has them.
 pub(super) fn flush_us(folder: &Path) -> Result<u64> {
-    let mut file = File::from(tempfile::tempfile_in(folder).context("no file to write to")?);
+    let mut file = tempfile::tempfile_in(folder).context("no file to write to")?;
     let block = [7u8; 4096];
     let mut times = Vec::with_capacity(WRITES);
     for _ in 0..WRITES {

@@ -1,10 +1,14 @@
 //! The floor: the same rows in the same batches, written by the store alone, without HTTP, sign-in or waiting callers.
 
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+
+use crate::guard::{self, Guarded};
+use crate::process::describe;
 
 /// Payments of one transaction, as in the server.
 const BATCH: u64 = 256;
@@ -21,11 +25,15 @@ pub(super) struct Floor {
 
 /// Lets the program `bulk` write so many payments into the empty database at `url`.
 pub(super) fn measure(bulk: &Path, url: &str, payments: u64) -> Result<Floor> {
-    let mut command = Command::new(bulk);
-    command.args(["--database", url, "--payments", &payments.to_string(), "--batch", &BATCH.to_string()]);
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot run bulk")?;
-    ensure!(output.status.success(), "bulk failed");
-    parse(&String::from_utf8_lossy(&output.stdout))
+    let mut command = guard::command(&[])?;
+    command.arg(bulk).args(["--database", url, "--payments", &payments.to_string(), "--batch", &BATCH.to_string()]);
+    command.stdout(Stdio::piped());
+    let mut program = Guarded::spawn(command)?;
+    let mut stdout = String::new();
+    program.stdout().context("bulk has no output")?.read_to_string(&mut stdout)?;
+    let status = program.wait()?;
+    ensure!(status.success(), "bulk failed: {}", describe(status));
+    parse(&stdout)
 }
 
 fn parse(stdout: &str) -> Result<Floor> {

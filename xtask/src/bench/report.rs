@@ -1,52 +1,71 @@
-//! What the runs of one engine come to: the median, and how far they were apart.
+//! What the runs of one engine come to: the median of each figure, and how far the runs were apart.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use comfy_table::Table;
 use serde::Serialize;
 
 use super::run::Run;
-use crate::{table, workspace};
+use super::scenario::Scenario;
+use super::targets::{self, Target};
+use crate::workspace;
 
 /// A figure over several runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-struct Spread {
-    median: u64,
-    min: u64,
-    max: u64,
+pub(super) struct Spread {
+    pub(super) median: u64,
+    pub(super) min: u64,
+    pub(super) max: u64,
 }
 
 /// All figures of one engine.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    engine: &'static str,
-    connections: usize,
-    seconds: u64,
-    processors: usize,
-    accepted_per_s: Spread,
-    settled_per_s: Spread,
-    latency_p50_us: Spread,
-    latency_p99_us: Spread,
-    refused: u64,
+    pub(super) engine: &'static str,
+    pub(super) processors: usize,
+    pub(super) seconds: u64,
+    pub(super) renters: usize,
+    pub(super) rows: Vec<Row>,
+    pub(super) targets: Vec<Target>,
+}
+
+/// All figures of one scenario.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    #[serde(serialize_with = "name")]
+    pub(super) scenario: Scenario,
+    pub(super) accepted_per_s: Option<Spread>,
+    pub(super) settled_per_s: Option<Spread>,
+    pub(super) p50_us: Option<Spread>,
+    pub(super) p99_us: Option<Spread>,
+    pub(super) p999_us: Option<Spread>,
+    pub(super) server_ns: Option<Spread>,
+    pub(super) database_ns: Option<Spread>,
+    pub(super) load_ns: Option<Spread>,
+    pub(super) bytes_per_payment: Option<Spread>,
+    pub(super) server_peak_kib: Option<Spread>,
+    pub(super) database_kib: Option<Spread>,
+    pub(super) refused: Option<Spread>,
+    pub(super) unsent: Option<Spread>,
+    pub(super) offered_per_s: Option<Spread>,
+    pub(super) flush_us: Option<Spread>,
+    pub(super) recovery_us: Option<Spread>,
+    /// Thousandths of what its ceiling carries.
+    pub(super) of_ceiling: Option<u64>,
     runs: Vec<Run>,
 }
 
 impl Report {
-    pub(super) fn new(engine: &'static str, connections: usize, seconds: u64, runs: Vec<Run>) -> Report {
-        Report {
-            engine,
-            connections,
-            seconds,
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
-            accepted_per_s: Spread::of(&runs, |run| run.accepted_per_s),
-            settled_per_s: Spread::of(&runs, |run| run.settled_per_s),
-            latency_p50_us: Spread::of(&runs, |run| run.load.latency_p50_us),
-            latency_p99_us: Spread::of(&runs, |run| run.load.latency_p99_us),
-            refused: runs.iter().flat_map(|run| run.load.refused.values()).sum(),
-            runs,
+    pub(super) fn new(engine: &'static str, seconds: u64, renters: usize, runs: Vec<(Scenario, Vec<Run>)>) -> Report {
+        let mut rows: Vec<Row> = runs.into_iter().map(|(scenario, runs)| Row::new(scenario, runs)).collect();
+        let ceilings: Vec<Option<u64>> = rows.iter().map(|row| of_ceiling(row, &rows)).collect();
+        for (row, of_ceiling) in rows.iter_mut().zip(ceilings) {
+            row.of_ceiling = of_ceiling;
         }
+        let targets = targets::of(engine, &rows);
+        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+        Report { engine, processors, seconds, renters, rows, targets }
     }
 
     /// Leaves the figures as JSON where the build leaves its files.
@@ -59,62 +78,87 @@ impl Report {
     }
 }
 
-impl Spread {
-    fn of(runs: &[Run], figure: impl Fn(&Run) -> u64) -> Spread {
-        Spread::of_figures(runs.iter().map(figure).collect())
-    }
-
-    fn of_figures(mut figures: Vec<u64>) -> Spread {
-        figures.sort_unstable();
-        let at = |index: usize| figures.get(index).copied().unwrap_or(0);
-        Spread { median: at(figures.len() / 2), min: at(0), max: at(figures.len().saturating_sub(1)) }
-    }
-
-    fn show(self, unit: impl Fn(u64) -> String) -> String {
-        if self.min == self.max {
-            return unit(self.median);
+impl Row {
+    fn new(scenario: Scenario, runs: Vec<Run>) -> Row {
+        let of = |figure: fn(&Run) -> Option<u64>| Spread::of(runs.iter().filter_map(figure).collect());
+        Row {
+            scenario,
+            accepted_per_s: of(|run| Some(run.accepted_per_s)),
+            settled_per_s: of(|run| run.settled_per_s),
+            p50_us: of(|run| Some(run.load.as_ref()?.latency.p50_us)),
+            p99_us: of(|run| Some(run.load.as_ref()?.latency.p99_us)),
+            p999_us: of(|run| Some(run.load.as_ref()?.latency.p999_us)),
+            server_ns: of(|run| run.server_ns),
+            database_ns: of(|run| run.database_ns),
+            load_ns: of(|run| run.load_ns),
+            bytes_per_payment: of(|run| run.bytes_per_payment),
+            server_peak_kib: of(|run| run.server_peak_kib),
+            database_kib: of(|run| run.database_kib),
+            refused: of(|run| Some(run.load.as_ref()?.refused)),
+            unsent: of(|run| Some(run.load.as_ref()?.unsent)),
+            offered_per_s: of(|run| run.offered_per_s),
+            flush_us: of(|run| run.flush_us),
+            recovery_us: of(|run| run.recovery_us),
+            of_ceiling: None,
+            runs,
         }
-        format!("{} ({}–{})", unit(self.median), unit(self.min), unit(self.max))
+    }
+
+    /// Payments a second: settled ones, or accepted ones where none are settled.
+    fn rate(&self) -> Option<u64> {
+        self.settled_per_s.or(self.accepted_per_s).map(|rate| rate.median)
     }
 }
 
-pub(super) fn compare(reports: &[Report]) -> Table {
-    let mut table = table::new(["engine", "accepted/s", "settled/s", "p50 ms", "p99 ms", "refused", "runs", "verify"]);
-    for report in reports {
-        table.add_row([
-            report.engine.to_owned(),
-            report.accepted_per_s.show(|rate| rate.to_string()),
-            report.settled_per_s.show(|rate| rate.to_string()),
-            report.latency_p50_us.show(millis),
-            report.latency_p99_us.show(millis),
-            report.refused.to_string(),
-            format!("{} × {} s", report.runs.len(), report.seconds),
-            // Anything else ends the command.
-            "clean".to_owned(),
-        ]);
-    }
-    table
+pub(super) fn find(rows: &[Row], scenario: Scenario) -> Option<&Row> {
+    rows.iter().find(|row| row.scenario == scenario)
 }
 
-fn millis(micros: u64) -> String {
-    format!("{}.{}", micros / 1000, micros % 1000 / 100)
+fn of_ceiling(row: &Row, rows: &[Row]) -> Option<u64> {
+    let ceiling = find(rows, row.scenario.ceiling())?.accepted_per_s?.median;
+    row.rate()?.saturating_mul(1000).checked_div(ceiling)
+}
+
+impl Spread {
+    /// Nothing, if there is no figure.
+    pub(super) fn of(mut figures: Vec<u64>) -> Option<Spread> {
+        figures.sort_unstable();
+        let (lower, upper) = (*figures.get(figures.len().checked_sub(1)? / 2)?, *figures.get(figures.len() / 2)?);
+        Some(Spread { median: lower.midpoint(upper), min: *figures.first()?, max: *figures.last()? })
+    }
+}
+
+fn name<S: serde::Serializer>(scenario: &Scenario, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(scenario.name())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Spread, millis};
+    use super::{Report, Run, Scenario, Spread, find};
 
     #[test]
     fn a_spread_has_the_middle_and_both_ends() {
-        let spread = Spread::of_figures(vec![9, 7, 8]);
-        assert_eq!(spread, Spread { median: 8, min: 7, max: 9 });
-        assert_eq!(spread.show(|figure| figure.to_string()), "8 (7–9)");
-        assert_eq!(Spread::of_figures(vec![5]).show(|figure| figure.to_string()), "5");
+        assert_eq!(Spread::of(vec![9, 7, 8]), Some(Spread { median: 8, min: 7, max: 9 }));
+        assert_eq!(Spread::of(vec![5]), Some(Spread { median: 5, min: 5, max: 5 }));
+        assert_eq!(Spread::of(vec![9, 6]), Some(Spread { median: 7, min: 6, max: 9 }));
+        assert_eq!(Spread::of(Vec::new()), None);
     }
 
     #[test]
-    fn milliseconds_have_one_decimal() {
-        assert_eq!(millis(12_345), "12.3");
-        assert_eq!(millis(90), "0.0");
+    fn a_rate_is_held_against_the_ceiling_with_as_many_connections() {
+        let run = |accepted_per_s, settled_per_s| vec![Run { accepted_per_s, settled_per_s, ..Run::default() }];
+        let runs = vec![
+            (Scenario::Ceiling64, run(50_000, None)),
+            (Scenario::Ceiling256, run(40_000, None)),
+            (Scenario::Closed64, run(13_000, Some(12_000))),
+            (Scenario::Closed256, run(13_000, Some(12_000))),
+            (Scenario::Accept, run(15_000, None)),
+        ];
+        let report = Report::new("sqlite", 1, 1, runs);
+        let of_ceiling = |scenario| find(&report.rows, scenario).unwrap().of_ceiling;
+        assert_eq!(of_ceiling(Scenario::Ceiling256), Some(1000));
+        assert_eq!(of_ceiling(Scenario::Closed64), Some(240));
+        assert_eq!(of_ceiling(Scenario::Closed256), Some(300));
+        assert_eq!(of_ceiling(Scenario::Accept), Some(300));
     }
 }

@@ -1,101 +1,214 @@
-//! One run: load, then the wait until every payment is final.
+//! One run of one scenario: start, load, wait until all is final, stop, and see what it took.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{ChildStdout, Stdio};
-use std::time::{Duration, Instant};
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{Context, Result};
 use serde::Serialize;
+use tokio::runtime::Runtime;
 
-use super::Bench;
-use super::load::{Message, Order, Payer, Tally};
-use super::world::Tenancy;
+use super::generator::{self, Sent};
+use super::load::{self, Order, Pace, Payer, Tally};
+use super::scenario::{Scenario, Work};
+use super::site::Site;
+use super::usage;
+use super::world::World;
+use super::{ceiling, disk, floor, settling};
 use crate::api::Api;
-use crate::guard::{self, Guarded};
+use crate::server::{Server, Serving};
 
-/// How long payments may take to become final after the last request.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(300);
+/// Two in a hundred requests repeat the one before them.
+const REPLAY_EVERY: Option<NonZeroU64> = NonZeroU64::new(50);
+
+/// Payments that the floor is measured with, for each second that the other scenarios take.
+const FLOOR_PAYMENTS_PER_SECOND: u64 = 10_000;
+
+/// What all runs on one engine have in common.
+pub(super) struct Bench<'b> {
+    pub(super) site: &'b Site,
+    pub(super) runtime: &'b Runtime,
+    /// Ourselves: what sends the load, and the server that does nothing.
+    pub(super) xtask: &'b Path,
+    /// What writes payments without HTTP.
+    pub(super) bulk: Option<&'b Path>,
+    pub(super) seconds: u64,
+}
 
 /// What one run showed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Run {
     pub(super) accepted_per_s: u64,
     /// Payments over the time from the first request to the moment when the last one was final.
-    pub(super) settled_per_s: u64,
-    /// The time from the first request to that moment.
-    settled_after_ms: u64,
-    pub(super) load: Tally,
+    pub(super) settled_per_s: Option<u64>,
+    /// Processor time for each new payment.
+    pub(super) server_ns: Option<u64>,
+    pub(super) database_ns: Option<u64>,
+    pub(super) load_ns: Option<u64>,
+    /// What the database grew by for each new payment.
+    pub(super) bytes_per_payment: Option<u64>,
+    pub(super) server_peak_kib: Option<u64>,
+    /// All processes of the database together, at the end of the load.
+    pub(super) database_kib: Option<u64>,
+    /// In an open loop: the requests that were due each second.
+    pub(super) offered_per_s: Option<u64>,
+    /// The median time that the disk took to keep 4 KiB, between what it was before and after the run.
+    pub(super) flush_us: Option<u64>,
+    /// From the end of an overload until a payment was accepted promptly.
+    pub(super) recovery_us: Option<u64>,
+    pub(super) load: Option<Tally>,
 }
 
-pub(super) async fn measure(bench: &Bench<'_>, url: &str, world: &[Tenancy], number: usize) -> Result<Run> {
-    let progress = ProgressBar::new(bench.plan.seconds)
-        .with_style(ProgressStyle::with_template("{prefix:14} {msg:10} {bar:30} {elapsed}")?)
-        .with_prefix(format!("{} {number}/{}", bench.label, bench.plan.runs));
-    let (load, started) = send_load(bench, url, world, &progress)?;
-    progress.set_message("settling");
-    wait_until_final(&Api::new(url)?, world).await?;
-    let settled_after_us = u64::try_from(started.elapsed().as_micros())?;
-    progress.finish_with_message("done");
-    Ok(Run {
-        accepted_per_s: per_second(load.accepted, load.elapsed_us),
-        settled_per_s: per_second(load.accepted, settled_after_us),
-        settled_after_ms: settled_after_us / 1000,
-        load,
-    })
+/// The processor time that both sides took so far.
+struct Processor {
+    server_us: u64,
+    database_us: Option<u64>,
 }
 
-fn send_load(bench: &Bench<'_>, url: &str, world: &[Tenancy], progress: &ProgressBar) -> Result<(Tally, Instant)> {
-    let payer = |tenancy: &Tenancy| Payer { token: tenancy.renter.token.clone(), lease_id: tenancy.lease_id.clone() };
-    let order = Order {
-        host: url.trim_start_matches("http://").to_owned(),
-        connections: bench.plan.connections,
-        seconds: bench.plan.seconds,
-        payers: world.iter().map(payer).collect(),
-    };
-    let path = bench.home.join("order.json");
-    fs::write(&path, serde_json::to_vec(&order)?)?;
-    let mut command = guard::command(&[])?;
-    command.arg(bench.generator).arg("bench-load").arg(&path).stdout(Stdio::piped());
-    let mut generator = Guarded::spawn(command)?;
-    let mut lines = BufReader::new(generator.stdout().context("the load generator has no output")?).lines();
-    let Some(Message::Started) = next_message(&mut lines)? else { bail!("the load generator did not start") };
-    let started = Instant::now();
-    progress.set_message("load");
-    progress.enable_steady_tick(Duration::from_millis(200));
-    let Some(Message::Finished(tally)) = next_message(&mut lines)? else { bail!("the load generator broke off") };
-    progress.set_position(bench.plan.seconds);
-    ensure!(0 < tally.accepted, "no payment was accepted: {:?}", tally.refused);
-    Ok((tally, started))
-}
-
-fn next_message(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Message>> {
-    lines.next().map(|line| Ok(serde_json::from_str(&line?)?)).transpose()
-}
-
-/// Asks lease by lease: nothing more comes in, so a lease without an open payment stays without one.
-async fn wait_until_final(api: &Api, world: &[Tenancy]) -> Result<()> {
-    let deadline = Instant::now() + SETTLE_PATIENCE;
-    for tenancy in world {
-        // In this order: an open payment can move from the first to the second between the two questions.
-        for status in ["PENDING", "PROCESSING"] {
-            while has_payment(api, tenancy, status).await? {
-                ensure!(Instant::now() < deadline, "payments are still {status} long after the load");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+impl Bench<'_> {
+    /// Runs `scenario`; `capacity_per_s` is what closed-256 settles, for those that need to know.
+    pub(super) fn run(&self, scenario: Scenario, world: &World, capacity_per_s: u64) -> Result<Run> {
+        match scenario.work() {
+            Work::Ceiling { connections } => self.ceiling(world, connections),
+            Work::Floor => self.floor(),
+            Work::Payments { serving, connections, rate } => {
+                let flush_us = || (connections == 1).then(|| disk::flush_us(self.site.home())).transpose();
+                let pace = rate.pace(capacity_per_s);
+                let before_us = flush_us()?;
+                let run = self.payments(scenario, world, serving, connections, pace);
+                let run = run.with_context(|| self.site.deployment.log_tail())?;
+                let flush_us = before_us.zip(flush_us()?).map(|(before, after)| before.midpoint(after));
+                let offered_per_s = match pace {
+                    Pace::Closed => None,
+                    Pace::Open { per_second } => Some(per_second),
+                };
+                Ok(Run { flush_us, offered_per_s, ..run })
             }
         }
     }
-    Ok(())
-}
 
-async fn has_payment(api: &Api, tenancy: &Tenancy, status: &str) -> Result<bool> {
-    let path = format!("/payments/lease/{}?status={status}&limit=1", tenancy.lease_id);
-    let page = api.get(&tenancy.renter, &path).await?;
-    let data = page.get("data").and_then(|data| data.as_array()).context("a list without `data`")?;
-    Ok(!data.is_empty())
+    fn ceiling(&self, world: &World, connections: usize) -> Result<Run> {
+        let server = ceiling::start(self.xtask)?;
+        let order = Order { replay_every: None, ..self.order(&server, world, connections, Pace::Closed) };
+        let id = usage::child_of(server.guard_id())?;
+        let before_us = usage::processor_us(id)?;
+        let tally = generator::send(self.xtask, self.site.home(), &order)?.finish.tally;
+        let server_us = usage::processor_us(id)? - before_us;
+        Ok(Run {
+            accepted_per_s: per_second(tally.accepted, tally.elapsed_us),
+            server_ns: each(server_us, tally.accepted),
+            load_ns: each(tally.processor_us, tally.accepted),
+            server_peak_kib: Some(usage::peak_kib(id)?),
+            load: Some(tally),
+            ..Run::default()
+        })
+    }
+
+    fn floor(&self) -> Result<Run> {
+        let bulk = self.bulk.context("no program to write payments without HTTP")?;
+        let (before_us, database_before_us) = (usage::reaped_us()?, self.site.database_processor_us()?);
+        let payments = self.seconds * FLOOR_PAYMENTS_PER_SECOND;
+        let floor = self.site.with_spare(|url| floor::measure(bulk, url, payments))?;
+        let server_us = usage::reaped_us()? - before_us;
+        let database_us = since(database_before_us, self.site.database_processor_us()?);
+        Ok(Run {
+            accepted_per_s: per_second(floor.payments, floor.accepted_us),
+            settled_per_s: Some(per_second(floor.payments, floor.elapsed_us)),
+            server_ns: each(server_us, floor.payments),
+            database_ns: database_us.and_then(|us| each(us, floor.payments)),
+            ..Run::default()
+        })
+    }
+
+    fn payments(
+        &self,
+        scenario: Scenario,
+        world: &World,
+        serving: Serving,
+        connections: usize,
+        pace: Pace,
+    ) -> Result<Run> {
+        let bytes_before = self.site.database_bytes()?;
+        let server = self.site.deployment.serve(serving)?;
+        let order = self.order(&server, world, connections, pace);
+        let before = self.processor(&server)?;
+        let sent = generator::send(self.xtask, self.site.home(), &order)?;
+        let database_kib = self.site.database_kib()?;
+        let recovery_us = (scenario == Scenario::Overload).then(|| self.recover(&order)).transpose()?;
+        let settled_at = self.settle(&server, serving, world, &sent)?;
+        let after = self.processor(&server)?;
+        let server_peak_kib = usage::peak_kib(usage::child_of(server.guard_id())?)?;
+        server.stop()?;
+        let grown = self.site.database_bytes()?.saturating_sub(bytes_before);
+        if serving == Serving::Intake {
+            self.settle_later(world, &sent)?;
+        }
+        let tally = sent.finish.tally;
+        let settled_us = settled_at.map(|at| u64::try_from((at - sent.started).as_micros())).transpose()?;
+        Ok(Run {
+            accepted_per_s: per_second(tally.accepted, tally.elapsed_us),
+            settled_per_s: settled_us.map(|us| per_second(tally.accepted, us)),
+            server_ns: each(after.server_us - before.server_us, tally.accepted),
+            database_ns: since(before.database_us, after.database_us).and_then(|us| each(us, tally.accepted)),
+            load_ns: each(tally.processor_us, tally.accepted),
+            // Payments that are not settled yet are not all there.
+            bytes_per_payment: settled_us.and_then(|_| grown.checked_div(tally.accepted)),
+            server_peak_kib: Some(server_peak_kib),
+            database_kib,
+            recovery_us,
+            load: Some(tally),
+            ..Run::default()
+        })
+    }
+
+    fn order(&self, server: &Server, world: &World, connections: usize, pace: Pace) -> Order {
+        let payers = world.tenancies.iter();
+        let payers =
+            payers.map(|one| Payer { token: one.renter.token.clone(), lease_id: one.lease_id.clone() }).collect();
+        let host = server.url.trim_start_matches("http://").to_owned();
+        Order { host, connections, seconds: self.seconds, pace, replay_every: REPLAY_EVERY, payers }
+    }
+
+    fn recover(&self, order: &Order) -> Result<u64> {
+        let payer = order.payers.first().context("nobody pays")?;
+        let took = self.runtime.block_on(load::recovery::wait(&order.host, payer))?;
+        Ok(u64::try_from(took.as_micros())?)
+    }
+
+    /// When all payments were final; nothing where no workers are.
+    fn settle(&self, server: &Server, serving: Serving, world: &World, sent: &Sent) -> Result<Option<Instant>> {
+        match serving {
+            Serving::Intake => Ok(None),
+            Serving::Everything | Serving::OneByOne => {
+                let api = Api::new(&server.url)?;
+                let waiting = settling::wait(&api, world, &sent.finish.last);
+                Ok(Some(self.runtime.block_on(waiting)?))
+            }
+        }
+    }
+
+    /// Leaves nothing open for the next run.
+    fn settle_later(&self, world: &World, sent: &Sent) -> Result<()> {
+        let server = self.site.deployment.serve(Serving::Everything)?;
+        self.settle(&server, Serving::Everything, world, sent)?;
+        server.stop()
+    }
+
+    fn processor(&self, server: &Server) -> Result<Processor> {
+        let server_us = usage::processor_us(usage::child_of(server.guard_id())?)?;
+        Ok(Processor { server_us, database_us: self.site.database_processor_us()? })
+    }
 }
 
 fn per_second(count: u64, micros: u64) -> u64 {
     count.saturating_mul(1_000_000) / micros.max(1)
+}
+
+/// Nanoseconds for each of `count`, of these microseconds.
+fn each(micros: u64, count: u64) -> Option<u64> {
+    micros.saturating_mul(1000).checked_div(count)
+}
+
+fn since(before_us: Option<u64>, after_us: Option<u64>) -> Option<u64> {
+    Some(after_us?.saturating_sub(before_us?))
 }

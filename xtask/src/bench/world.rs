@@ -1,6 +1,7 @@
 //! Landlords, renters, accounts and leases to pay rent on.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,6 +14,9 @@ use crate::api::{Api, Person, Role};
 
 /// Requests under way while the world is made. Signing up takes the server's processor time on purpose.
 const AT_ONCE: usize = 4;
+
+/// Access tokens live for 15 minutes: older ones than this might not live through a run.
+const TOKEN_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How many people there are.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +32,45 @@ pub(super) struct Tenancy {
     pub(super) renter: Person,
 }
 
-pub(super) async fn make(url: &str, size: Size, label: &str) -> Result<Vec<Tenancy>> {
-    let api = Api::new(url)?;
+/// Everybody who pays, signed in.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) tenancies: Vec<Tenancy>,
+    signed_in_at: Instant,
+}
+
+impl World {
+    /// Whether somebody's token may expire during a run that begins now.
+    pub(super) fn is_stale(&self) -> bool {
+        TOKEN_AGE_MAX < self.signed_in_at.elapsed()
+    }
+
+    /// Signs every renter in again.
+    pub(super) async fn renew(&mut self, url: &str) -> Result<()> {
+        let api = Api::new(url)?;
+        self.signed_in_at = Instant::now();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let mut renewals = JoinSet::new();
+        for mut tenancy in self.tenancies.drain(..) {
+            let (api, turns) = (api.clone(), Arc::clone(&turns));
+            renewals.spawn(async move {
+                let _turn = turns.acquire_owned().await.context("nobody closes this")?;
+                tenancy.renter.token = api.sign_in(&tenancy.renter.email).await?;
+                anyhow::Ok(tenancy)
+            });
+        }
+        while let Some(tenancy) = renewals.join_next().await {
+            self.tenancies.push(tenancy??);
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn make(url: &str, size: Size, label: &str) -> Result<World> {
+    let (api, signed_in_at) = (Api::new(url)?, Instant::now());
     let total = size.landlords * (1 + size.renters_each);
     let progress = ProgressBar::new(total.try_into()?)
-        .with_style(ProgressStyle::with_template("{prefix:14} signing up {bar:30} {pos}/{len}")?)
+        .with_style(ProgressStyle::with_template("{prefix:9} signing up {bar:30} {pos}/{len}")?)
         .with_prefix(label.to_owned());
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut landlords = JoinSet::new();
@@ -46,11 +84,11 @@ pub(super) async fn make(url: &str, size: Size, label: &str) -> Result<Vec<Tenan
             tenancies.spawn(move_in(api.clone(), landlord.clone(), Arc::clone(&turns), progress.clone()));
         }
     }
-    let mut world = Vec::new();
+    let mut world = World { tenancies: Vec::new(), signed_in_at };
     while let Some(tenancy) = tenancies.join_next().await {
-        world.push(tenancy??);
+        world.tenancies.push(tenancy??);
     }
-    progress.finish();
+    progress.finish_and_clear();
     Ok(world)
 }
 

@@ -227,7 +227,7 @@ pub async fn list_bank_accounts(
 ) -> Result<Json<List<BankAccountView>>, ApiError> {
     caller.must_be(owner)?;
     let wanted = query.parse()?;
-    let mut tx = app.db.begin_read().await?;
+    let mut tx = app.db.begin_stale_read().await?;
     users::find(&mut tx, owner).await?.ok_or_else(ApiError::not_found)?;
     let found = bank_accounts::list(&mut tx, owner, wanted.page()).await?;
     Ok(Json(wanted.list(found, |account| account.id.0, BankAccountView::from)))

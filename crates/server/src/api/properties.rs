@@ -211,7 +211,7 @@ pub async fn list_properties(
 ) -> Result<Json<List<PropertyView>>, ApiError> {
     caller.must_be(landlord)?;
     let wanted = query.parse()?;
-    let mut tx = app.db.begin_read().await?;
+    let mut tx = app.db.begin_stale_read().await?;
     users::find(&mut tx, landlord).await?.filter(|user| user.role == Role::Landlord).ok_or_else(ApiError::not_found)?;
     let found = properties::list(&mut tx, landlord, wanted.page()).await?;
     Ok(Json(wanted.list(found, |property| property.id.0, PropertyView::from)))

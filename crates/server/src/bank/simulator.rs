@@ -36,8 +36,9 @@ impl Simulator {
         let Reference { payment_id, attempt } = instruction.reference;
         let rail = instruction.rail;
         let script = self.sandbox.script(instruction.payer.number.expose(), !rail.is_returnable());
-        let at = self.clock.business().plus_micros(rail.simulated_delay_us(payment_id, attempt, self.scale));
-        let settle = Plan::Settle { at };
+        let now = self.clock.business();
+        let at = now.plus_micros(rail.simulated_delay_us(payment_id, attempt, self.scale));
+        let settle = if now < at { Plan::Settle { at } } else { Plan::SettleAtOnce };
         let settle_then_return =
             |reason| Plan::SettleThenReturn { at, return_after_us: self.scale.apply(RETURN_AFTER_US), reason };
         let not_now = || Receipt::NotNow(Reason::new(Reason::BANK_UNAVAILABLE, "Bank unavailable"));
@@ -45,7 +46,7 @@ impl Simulator {
             Script::Completes => (settle, Receipt::Accepted),
             // A credit transfer is refused while the sender waits; a debit comes back when it would have settled.
             Script::Fails(reason) => {
-                let at = if rail.is_returnable() { at } else { self.clock.business() };
+                let at = if rail.is_returnable() { at } else { now };
                 (Plan::Refuse { at, reason }, Receipt::Accepted)
             }
             Script::CompletesThenReturns(reason) => (settle_then_return(reason), Receipt::Accepted),
@@ -66,7 +67,7 @@ impl Simulator {
             amount: instruction.amount,
             payer: instruction.payer.token.clone(),
             payee: instruction.payee.token.clone(),
-            accepted_at: self.clock.business(),
+            accepted_at: now,
             plan,
         };
         Ok(Planned { entry, receipt })

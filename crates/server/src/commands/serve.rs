@@ -4,15 +4,21 @@
 use std::io::Write;
 
 use crate::clock::Clock;
-use crate::config::{Database, RateLimit, ServeArgs, SimulatorArgs};
+use crate::config::{Database, RateLimit, ServeArgs, WorkArgs};
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// API, and workers unless they are left to others, until told to stop.
 pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> {
     let policy = if args.migrate { SchemaPolicy::Migrate } else { SchemaPolicy::MigrateEmbedded };
+    let replica = args.replica(&database.url)?;
     let opened = running::open(&database.url, Company::Alone, policy).await?;
+    let opened = match replica {
+        None => opened,
+        Some(replica) => opened.with_replica(replica)?,
+    };
     let manner = Manner {
-        scale: args.simulator.rail_delay_scale,
+        scale: args.work.simulator.rail_delay_scale,
+        batch_max: args.work.batch_max,
         rate_limit: args.rate_limit,
         workers: args.workers && !args.no_workers,
     };
@@ -35,9 +41,14 @@ pub fn announce(server: &Server) {
 }
 
 /// Workers only, until told to stop.
-pub async fn worker(database: &Database, simulator: SimulatorArgs) -> anyhow::Result<()> {
+pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::MigrateEmbedded).await?;
-    let manner = Manner { scale: simulator.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
+    let manner = Manner {
+        scale: work.simulator.rail_delay_scale,
+        batch_max: work.batch_max,
+        rate_limit: RateLimit::On,
+        workers: true,
+    };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;
     println!("working on {}", database.url);

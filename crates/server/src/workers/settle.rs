@@ -10,9 +10,6 @@ use crate::app::App;
 use crate::bank::{BankConnection, BankOutcome, Notice};
 use crate::instruct;
 
-/// Notices in one transaction.
-const BATCH_MAX: usize = 500;
-
 const COMPONENT: &str = "settle-worker";
 
 /// Collects what the bank has told since the last time and records it.
@@ -22,7 +19,7 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     let mut tx = app.db.begin_read().await?;
     let position = bank_book::cursor(&mut tx, connection).await?;
     drop(tx);
-    let notices = shift.bank.collect(position, BATCH_MAX).await.context("collecting from the bank")?;
+    let notices = shift.bank.collect(position, app.batch_max).await.context("collecting from the bank")?;
     if notices.is_empty() {
         return Ok(Round::Idle);
     }

@@ -23,8 +23,6 @@ use crate::bank::{BankConnection, Endpoint, Instruction, Receipt, Sighting};
 use crate::instruct;
 use crate::secrets::VaultError;
 
-/// Payments in one round.
-const BATCH_MAX: i64 = 500;
 /// How long a claim lasts. Whoever dies is followed up after this.
 const CLAIM_US: i64 = 10 * SECOND_US;
 /// How often a claim is prolonged while the bank is being asked.
@@ -44,22 +42,32 @@ const INQUIRE_AFTER_MIN_US: i64 = SECOND_US;
 
 /// Takes what is due and hands it over.
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
-    let claimed = claim(&shift).await.context("taking work")?;
-    if claimed.is_empty() {
+    if !is_due(&shift.app).await.context("looking for work")? {
         return Ok(Round::Idle);
     }
-    let Err(error) = hand_over(&shift, &claimed).await else { return Ok(Round::Worked) };
+    let error = match take(&shift).await {
+        Ok(prepared) if prepared.is_empty() => return Ok(Round::Idle),
+        Ok(prepared) => return hand_over(&shift, prepared).await.map(|()| Round::Worked),
+        Err(error) => error,
+    };
     if is_passing(&error) {
         return Err(error);
     }
     tracing::warn!(error = format!("{error:#}"), "a batch failed; its payments are tried one by one");
-    for one in &claimed {
-        if let Err(error) = hand_over(&shift, std::slice::from_ref(one)).await {
+    for one in claim(&shift).await.context("taking work")? {
+        let app = &shift.app;
+        let done = async {
+            let mut tx = app.db.begin().await?;
+            let prepared = prepare(&mut tx, app, std::slice::from_ref(&one)).await?;
+            tx.commit().await?;
+            hand_over(&shift, prepared).await
+        };
+        if let Err(error) = done.await {
             if is_passing(&error) {
                 return Err(error);
             }
             tracing::error!(payment_id = %one.payment_id, error = format!("{error:#}"), "a payment cannot be handed over");
-            put_off(&shift.app, &[key(one)], OUR_FAULT_PAUSE_US).await?;
+            put_off(app, &[key(&one)], OUR_FAULT_PAUSE_US).await?;
         }
     }
     Ok(Round::Worked)
@@ -70,31 +78,63 @@ fn is_passing(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::is_passing)
 }
 
-async fn claim<B>(shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
-    let app = &shift.app;
-    let now_us = app.clock.process_us();
-    let due_before = app.clock.business();
-    // Most rounds of an idle system end here, with a read.
+/// Most rounds of an idle system end here, with a read.
+async fn is_due(app: &App) -> Result<bool, StoreError> {
     let mut tx = app.db.begin_read().await?;
-    if work::next_due(&mut tx, now_us).await?.is_none_or(|due_at| due_before.micros() < due_at) {
-        return Ok(Vec::new());
-    }
-    drop(tx);
-    let mut tx = app.db.begin().await?;
-    let claimed = work::claim(&mut tx, due_before, now_us, now_us + CLAIM_US, shift.claimant, BATCH_MAX).await?;
+    let next = work::next_due(&mut tx, app.clock.process_us()).await?;
+    Ok(next.is_some_and(|due_at| due_at <= app.clock.business().micros()))
+}
+
+/// Takes work and records the intent to hand it over, in one transaction.
+async fn take<B>(shift: &Shift<B>) -> anyhow::Result<Prepared> {
+    let mut tx = shift.app.db.begin().await?;
+    let claimed = claim_in(&mut tx, shift).await.context("taking work")?;
+    let prepared = prepare(&mut tx, &shift.app, &claimed).await.context("recording the intent")?;
+    tx.commit().await?;
+    Ok(prepared)
+}
+
+/// Takes work, in a transaction of its own.
+async fn claim<B>(shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
+    let mut tx = shift.app.db.begin().await?;
+    let claimed = claim_in(&mut tx, shift).await?;
     tx.commit().await?;
     Ok(claimed)
+}
+
+async fn claim_in<B>(tx: &mut Tx, shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
+    let clock = &shift.app.clock;
+    let now_us = clock.process_us();
+    let limit = i64::try_from(shift.app.batch_max).unwrap_or(1);
+    work::claim(tx, clock.business(), now_us, now_us + CLAIM_US, shift.claimant, limit).await
 }
 
 fn key(claimed: &Claimed) -> (PaymentId, i64) {
     (claimed.payment_id, claimed.attempt)
 }
 
-async fn hand_over<B: BankConnection>(shift: &Shift<B>, claimed: &[Claimed]) -> anyhow::Result<()> {
-    let prepared = prepare(&shift.app, claimed).await.context("recording the intent")?;
+async fn hand_over<B: BankConnection>(shift: &Shift<B>, prepared: Prepared) -> anyhow::Result<()> {
     let asked = while_renewing(shift, ask(shift, prepared)).await;
-    record(shift, asked).await.context("recording what the bank said")?;
+    // The bank may have settled already what it was handed.
     shift.app.bank_bell.ring();
+    let Err(error) = record(shift, &asked).await else { return Ok(()) };
+    if error.is_passing() {
+        return Err(error).context("recording what the bank said");
+    }
+    tracing::warn!(
+        error = &error as &dyn std::error::Error,
+        "a batch of receipts failed; they are recorded one by one"
+    );
+    for one in &asked {
+        if let Err(error) = record(shift, std::slice::from_ref(one)).await {
+            if error.is_passing() {
+                return Err(error).context("recording what the bank said");
+            }
+            let (payment_id, _) = one.0;
+            tracing::error!(%payment_id, error = &error as &dyn std::error::Error, "a receipt cannot be recorded");
+            put_off(&shift.app, &[one.0], OUR_FAULT_PAUSE_US).await?;
+        }
+    }
     Ok(())
 }
 
@@ -105,6 +145,15 @@ struct Prepared {
     fresh: Vec<Instruction>,
     /// Those of which we do not know whether it has them.
     unsure: Vec<Unsure>,
+    /// Whether there was work that leads to neither: it was cancelled, put off or over.
+    has_other: bool,
+}
+
+impl Prepared {
+    /// Whether there was no work.
+    fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.unsure.is_empty() && !self.has_other
+    }
 }
 
 /// An instruction that may have been handed over before.
@@ -115,10 +164,12 @@ struct Unsure {
 }
 
 /// Records the intent to hand over what is PENDING, and puts the instructions together.
-async fn prepare(app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
-    let mut tx = app.db.begin().await?;
-    let loaded = Loaded::load(&mut tx, claimed).await?;
+async fn prepare(tx: &mut Tx, app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
     let mut prepared = Prepared::default();
+    if claimed.is_empty() {
+        return Ok(prepared);
+    }
+    let loaded = Loaded::load(tx, claimed).await?;
     let (mut commands, mut ready, mut stuck, mut stale) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
     let long_ago = app.clock.business().plus_micros(-IN_FLIGHT_MAX_US);
     for one in claimed {
@@ -148,15 +199,15 @@ async fn prepare(app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
             }
         }
     }
-    for outcome in payments::record(&mut tx, &commands).await? {
+    for outcome in payments::record_held(tx, loaded.payments, &commands).await? {
         let Recorded::Now(payment) = outcome else { continue };
         if payment.status == Status::Processing {
             prepared.fresh.extend(ready.remove(&payment.terms.id));
         }
     }
-    work::finish(&mut tx, &stale).await?;
-    work::put_off(&mut tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
-    tx.commit().await?;
+    work::finish(tx, &stale).await?;
+    work::put_off(tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
+    prepared.has_other = prepared.fresh.len() + prepared.unsure.len() < claimed.len();
     Ok(prepared)
 }
 
@@ -225,7 +276,7 @@ type Asked = Vec<((PaymentId, i64), Receipt)>;
 
 /// Asks the bank for what it may have, and hands over what it does not.
 async fn ask<B: BankConnection>(shift: &Shift<B>, prepared: Prepared) -> Asked {
-    let Prepared { fresh, unsure } = prepared;
+    let Prepared { fresh, unsure, .. } = prepared;
     let mut asked = Asked::new();
     let mut to_submit = fresh;
     let mut in_flight = HashSet::new();
@@ -297,21 +348,21 @@ async fn renew<B>(shift: &Shift<B>) -> Result<(), StoreError> {
 
 /// Records what the bank said. A "not now" counts only while the claim is ours: otherwise another may have handed the same
 /// attempt over in the meantime, and it is asked about again.
-async fn record<B>(shift: &Shift<B>, asked: Asked) -> Result<(), StoreError> {
+async fn record<B>(shift: &Shift<B>, asked: &[((PaymentId, i64), Receipt)]) -> Result<(), StoreError> {
     let app = &shift.app;
     let (mut done, mut unknown, mut refused) = (Vec::new(), Vec::new(), HashMap::new());
-    for ((payment_id, attempt), receipt) in asked {
+    for (name, receipt) in asked {
         match receipt {
-            Receipt::Accepted | Receipt::AlreadySeen => done.push((payment_id, attempt)),
-            Receipt::Unknown => unknown.push((payment_id, attempt)),
+            Receipt::Accepted | Receipt::AlreadySeen => done.push(*name),
+            Receipt::Unknown => unknown.push(*name),
             Receipt::NotNow(reason) => {
-                refused.insert((payment_id, attempt), reason);
+                refused.insert(*name, reason.clone());
             }
         }
     }
     let mut tx = app.db.begin().await?;
     let names: Vec<_> = refused.keys().copied().collect();
-    payments::hold(&mut tx, &names.iter().map(|(payment_id, _)| *payment_id).collect::<Vec<_>>()).await?;
+    let held = payments::hold(&mut tx, &names.iter().map(|(payment_id, _)| *payment_id).collect::<Vec<_>>()).await?;
     let ours = work::still_held(&mut tx, &names, shift.claimant, app.clock.process_us()).await?;
     let commands: Vec<_> = ours
         .into_iter()
@@ -322,7 +373,7 @@ async fn record<B>(shift: &Shift<B>, asked: Asked) -> Result<(), StoreError> {
         })
         .collect();
     // Payments before work, as everybody does it: two that go the other way could wait for each other.
-    payments::record(&mut tx, &commands).await?;
+    payments::record_held(&mut tx, held, &commands).await?;
     work::finish(&mut tx, &done).await?;
     let pause_us = app.scale.apply(INQUIRE_AFTER_US).max(INQUIRE_AFTER_MIN_US);
     let inquire_at = app.clock.business().plus_micros(pause_us);

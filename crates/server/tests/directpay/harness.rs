@@ -16,7 +16,7 @@ use directpay_domain::id::UserId;
 use directpay_domain::rail::DelayScale;
 use directpay_domain::user::{Email, Password, Role};
 use directpay_server::clock::{self, Clock, Stopwatch};
-use directpay_server::config::{Database, DatabaseUrl, RateLimit, SecretsPlace};
+use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
 use directpay_store::users::{self, NewUser, User};
 use directpay_store::{Db, audit};
@@ -119,8 +119,14 @@ impl TestApp {
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
         let Setting { scale, rate_limit, workers } = setting;
         let clock = Clock::default();
-        let running =
-            Running::start(opened, &database, clock.clone(), Manner { scale, rate_limit, workers }).await.unwrap();
+        let running = Running::start(
+            opened,
+            &database,
+            clock.clone(),
+            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers },
+        )
+        .await
+        .unwrap();
         let server = Server::start(&running.app, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         TestApp {
             base: format!("http://{}", server.address),

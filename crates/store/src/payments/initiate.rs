@@ -57,21 +57,14 @@ type Key = (UserId, IdempotencyKey);
 /// The outcomes stand in the order of the requests. One refusal spoils no neighbour. The unique constraint on
 /// (initiator, key) is the referee between processes: who loses the race is answered with the winner's payment.
 pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
-    let mut known = under_keys(tx, batch).await?;
-    let unknown: Vec<&Fresh> = batch.iter().filter(|fresh| !known.contains_key(&key(fresh))).collect();
     let mut refusals = HashMap::new();
-    if !unknown.is_empty() {
-        let judged = judge(tx, &unknown, &mut refusals).await?;
-        let lost = insert(tx, &judged).await?;
-        for (payment, _) in judged {
-            if !lost.contains(&payment.terms.id) {
-                known.insert((payment.terms.initiated_by, payment.terms.idempotency_key.clone()), payment);
-            }
-        }
-        if !lost.is_empty() {
-            known.extend(under_keys(tx, batch).await?);
-        }
-    }
+    let judged = judge(tx, batch, &mut refusals).await?;
+    let lost = insert(tx, &judged).await?;
+    let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
+    let mut known: HashMap<Key, Payment> = ours.map(|payment| (key_of(&payment), payment)).collect();
+    // Who has asked before is answered as before, even if the same request would be refused by now.
+    let others: Vec<&Fresh> = batch.iter().filter(|fresh| !known.contains_key(&key(fresh))).collect();
+    known.extend(under_keys(tx, &others).await?);
     batch.iter().map(|fresh| outcome(fresh, &known, &mut refusals)).collect()
 }
 
@@ -79,37 +72,38 @@ fn key(fresh: &Fresh) -> Key {
     (fresh.initiation.initiated_by, fresh.initiation.idempotency_key.clone())
 }
 
+fn key_of(payment: &Payment) -> Key {
+    (payment.terms.initiated_by, payment.terms.idempotency_key.clone())
+}
+
 fn outcome(
     fresh: &Fresh,
     known: &HashMap<Key, Payment>,
     refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
 ) -> Result<Outcome, StoreError> {
-    if let Some(errors) = refusals.remove(&fresh.payment_id) {
-        return Ok(Outcome::Refused(errors));
-    }
     Ok(match known.get(&key(fresh)) {
         Some(payment) if fresh.initiation.is_repeated_by(payment) => Outcome::Initiated(Box::new(Initiated {
             payment: payment.clone(),
             replayed: payment.terms.id != fresh.payment_id,
         })),
         Some(payment) => Outcome::KeyReused(payment.terms.id),
-        // Known, refused or inserted: nothing else can be.
-        None => return Err(sqlx::Error::RowNotFound.into()),
+        // Inserted, known before or refused: nothing else can be.
+        None => Outcome::Refused(refusals.remove(&fresh.payment_id).ok_or(sqlx::Error::RowNotFound)?),
     })
 }
 
-/// Judges requests whose keys are new. Of two with one key in the batch the first that passes makes the payment.
+/// Judges requests as if their keys were new. Of two with one key in the batch the first that passes makes the payment.
 async fn judge(
     tx: &mut Tx,
-    unknown: &[&Fresh],
+    batch: &[Fresh],
     refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
 ) -> Result<Vec<(Payment, Event)>, StoreError> {
-    let leases = leases(tx, unknown).await?;
-    let accounts = accounts(tx, unknown, &leases).await?;
-    let mut judged: Vec<(Payment, Event)> = Vec::with_capacity(unknown.len());
-    let mut taken: HashMap<Key, usize> = HashMap::with_capacity(unknown.len());
-    for fresh in unknown {
-        if taken.contains_key(&key(fresh)) {
+    let leases = leases(tx, batch).await?;
+    let accounts = accounts(tx, batch, &leases).await?;
+    let mut judged: Vec<(Payment, Event)> = Vec::with_capacity(batch.len());
+    let mut taken: HashSet<Key> = HashSet::with_capacity(batch.len());
+    for fresh in batch {
+        if taken.contains(&key(fresh)) {
             continue;
         }
         let lease = leases.get(&fresh.initiation.lease_id);
@@ -121,7 +115,7 @@ async fn judge(
             fresh.event.clone(),
         ) {
             Ok(first) => {
-                taken.insert(key(fresh), judged.len());
+                taken.insert(key(fresh));
                 judged.push(first);
             }
             Err(errors) => {
@@ -131,8 +125,8 @@ async fn judge(
     }
     // One order for all writers, or two of them could wait for each other.
     judged.sort_by(|(one, _), (other, _)| {
-        let key = |payment: &Payment| (payment.terms.initiated_by, payment.terms.idempotency_key.clone());
-        key(one).cmp(&key(other))
+        let (one, other) = (&one.terms, &other.terms);
+        (one.initiated_by, &one.idempotency_key).cmp(&(other.initiated_by, &other.idempotency_key))
     });
     Ok(judged)
 }
@@ -140,26 +134,19 @@ async fn judge(
 /// Writes payments, first events and work; gives back those that another writer's payment kept out.
 async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentId>, StoreError> {
     const INSERT: Sql = sql!(
-        "INSERT INTO payments (id, lease_id, landlord_id, kind, initiated_by, payee_id, payer_account_id,
-             payee_account_id, amount, currency, rail, idempotency_key, metadata, omitted, status, version, attempt,
-             transient_retries, representments, initiated_at, estimated_settlement_at)
-         SELECT id, lease_id, landlord_id, kind, initiated_by, payee_id, payer_account_id,
-             payee_account_id, amount, currency, rail, idempotency_key, metadata, omitted, status, version, attempt,
-             transient_retries, representments, initiated_at, estimated_settlement_at FROM",
-        each(id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
-             payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
-             idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
-             transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
-        "WHERE true ON CONFLICT (initiated_by, idempotency_key) DO NOTHING RETURNING id"
+        insert(payments: id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
+               payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
+               idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
+               transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
+        "ON CONFLICT (initiated_by, idempotency_key) DO NOTHING",
+        returning(id)
     );
     if judged.is_empty() {
         return Ok(Vec::new());
     }
     let rows: Vec<_> = judged.iter().map(|(payment, _)| PaymentRow::from(payment)).collect();
-    let inserted: Vec<(Uuid,)> = tx.fetch_each(INSERT, &rows, ()).await?;
-    let inserted: HashSet<Uuid> = inserted.into_iter().map(|(id,)| id).collect();
+    let inserted: HashSet<Uuid> = tx.insert_new(INSERT, &rows, |row| row.id).await?;
     let (ours, lost): (Vec<_>, Vec<_>) = judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
-    let firsts: Vec<Event> = ours.iter().map(|(_, event)| event.clone()).collect();
     let due: Vec<_> = ours
         .iter()
         .filter_map(|(payment, event)| {
@@ -167,14 +154,14 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
             Some(work::Due::new(payment, work))
         })
         .collect();
-    events::append(tx, &firsts).await?;
+    events::append(tx, ours.iter().map(|(_, event)| event)).await?;
     work::schedule(tx, &due).await?;
     tx.announce_work().await?;
     Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
 }
 
 /// The payments that exist already under the batch's keys.
-async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment>, StoreError> {
+async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Payment>, StoreError> {
     #[derive(Serialize)]
     struct KeyRow<'a> {
         initiator: UserId,
@@ -185,21 +172,23 @@ async fn under_keys(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<Key, Payment
         payment_columns,
         "FROM",
         each(initiator uuid, key text),
-        "JOIN payments p ON p.initiated_by = r.initiator AND p.idempotency_key = r.key",
-        payment_accounts
+        "payments p",
+        payment_accounts,
+        "WHERE p.initiated_by =",
+        field(initiator),
+        "AND p.idempotency_key =",
+        field(key)
     );
     let keys: Vec<_> = batch
         .iter()
         .map(|fresh| KeyRow { initiator: fresh.initiation.initiated_by, key: &fresh.initiation.idempotency_key })
         .collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
     let found: Vec<Stored> = tx.fetch_each(FIND, &keys, ()).await?;
-    found
-        .into_iter()
-        .map(|stored| {
-            let payment = stored.into_payment()?;
-            Ok(((payment.terms.initiated_by, payment.terms.idempotency_key.clone()), payment))
-        })
-        .collect()
+    let payments = found.into_iter().map(Stored::into_payment);
+    payments.map(|payment| payment.map(|payment| (key_of(&payment), payment))).collect()
 }
 
 #[derive(Deserialize, FromRow)]
@@ -212,11 +201,12 @@ struct PartyRow {
 }
 
 /// The leases that the batch names, with everybody on them.
-async fn leases(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<LeaseId, LeaseParties>, StoreError> {
+async fn leases(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<LeaseId, LeaseParties>, StoreError> {
     const FIND: Sql = sql!(
         "SELECT l.id, l.landlord_id, l.currency, l.payee_account_id, lr.renter_id FROM",
         each(id uuid),
-        "JOIN leases l ON l.id = r.id JOIN lease_renters lr ON lr.lease_id = l.id"
+        "leases l JOIN lease_renters lr ON lr.lease_id = l.id WHERE l.id =",
+        field(id)
     );
     let ids = distinct(batch.iter().map(|fresh| fresh.initiation.lease_id.0));
     let rows: Vec<PartyRow> = tx.fetch_each(FIND, &ids, ()).await?;
@@ -268,18 +258,20 @@ impl Accounts {
 
 async fn accounts(
     tx: &mut Tx,
-    batch: &[&Fresh],
+    batch: &[Fresh],
     leases: &HashMap<LeaseId, LeaseParties>,
 ) -> Result<Accounts, StoreError> {
     const NAMED: Sql = sql!(
         "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
         each(id uuid),
-        "JOIN bank_accounts b ON b.id = r.id"
+        "bank_accounts b WHERE b.id =",
+        field(id)
     );
     const PRIMARY: Sql = sql!(
         "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
         each(id uuid),
-        "JOIN bank_accounts b ON b.user_id = r.id AND b.is_primary"
+        "bank_accounts b WHERE b.is_primary AND b.user_id =",
+        field(id)
     );
     let asked = batch.iter().flat_map(|f| [f.initiation.payer_account_id, f.initiation.payee_account_id]);
     let receiving = leases.values().map(|lease| lease.payee_account_id);

@@ -46,7 +46,16 @@ pub enum Recorded {
 /// each other. The outcomes stand in the order of the commands; several commands to one payment build on each other.
 pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, StoreError> {
     let ids: Vec<_> = batch.iter().map(|instructed| instructed.payment_id).collect();
-    let mut payments = hold(tx, &ids).await?;
+    let payments = hold(tx, &ids).await?;
+    record_held(tx, payments, batch).await
+}
+
+/// Does the same to payments that `hold` has brought.
+pub async fn record_held(
+    tx: &mut Tx,
+    mut payments: HashMap<PaymentId, Payment>,
+    batch: &[Instructed],
+) -> Result<Vec<Recorded>, StoreError> {
     let mut written = Written::default();
     let outcomes = batch
         .iter()
@@ -120,21 +129,21 @@ impl Written {
 
 /// Loads payments and holds their rows until the transaction ends: nobody else moves them meanwhile.
 pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
-    const HOLD: Sql = Sql {
-        sqlite:
-            sql!("SELECT", payment_columns, "FROM", each(id uuid), "JOIN payments p ON p.id = r.id", payment_accounts)
-                .sqlite,
-        postgres: sql!(
-            "SELECT",
-            payment_columns,
-            "FROM",
-            each(id uuid),
-            "JOIN payments p ON p.id = r.id",
-            payment_accounts,
-            "ORDER BY p.id FOR NO KEY UPDATE OF p"
-        )
-        .postgres,
-    };
+    const HOLD: Sql = sql!(
+        "SELECT",
+        payment_columns,
+        "FROM",
+        each(id uuid),
+        "payments p",
+        payment_accounts,
+        "WHERE p.id =",
+        field(id),
+        "ORDER BY p.id",
+        for_update_of(p)
+    );
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let ids = distinct(ids.iter().map(|id| id.0));
     let stored: Vec<Stored> = tx.fetch_each(HOLD, &ids, ()).await?;
     stored
@@ -148,18 +157,10 @@ pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, P
 
 /// Writes what events change of the projection.
 async fn update(tx: &mut Tx, rows: &[PaymentRow<'_>]) -> Result<(), StoreError> {
-    const UPDATE: Sql = sql!(
-        "UPDATE payments SET status = r.status, version = r.version, attempt = r.attempt,
-             transient_retries = r.transient_retries, representments = r.representments,
-             failure_code = r.failure_code, failure_text = r.failure_text,
-             estimated_settlement_at = r.estimated_settlement_at, first_processing_at = r.first_processing_at,
-             processing_at = r.processing_at, completed_at = r.completed_at, failed_at = r.failed_at,
-             returned_at = r.returned_at, cancelled_at = r.cancelled_at FROM",
-        each(id uuid, status text, version bigint, attempt bigint, transient_retries bigint, representments bigint,
-             failure_code text, failure_text text, estimated_settlement_at bigint, first_processing_at bigint,
-             processing_at bigint, completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint),
-        "WHERE payments.id = r.id"
-    );
+    const UPDATE: Sql = sql!(update(payments by id uuid:
+        status text, version bigint, attempt bigint, transient_retries bigint, representments bigint, failure_code text,
+        failure_text text, estimated_settlement_at bigint, first_processing_at bigint, processing_at bigint,
+        completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint));
     tx.execute_each(UPDATE, rows, ()).await?;
     Ok(())
 }

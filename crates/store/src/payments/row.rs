@@ -17,7 +17,7 @@ use crate::error::StoreError;
 /// A payment as it is written: the columns of `payments`, named as they are.
 #[derive(Debug, Serialize)]
 pub(crate) struct PaymentRow<'p> {
-    id: Uuid,
+    pub(super) id: Uuid,
     lease_id: Uuid,
     landlord_id: Uuid,
     kind: &'static str,

@@ -9,6 +9,8 @@ mod checkpoint;
 mod error;
 mod row;
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::values::Binds;
 use bind::RowBinder;
 use checkpoint::Checkpoints;
 pub(crate) use error::failure;
+use row::Columns;
 
 /// How long SQLite waits for `verify` or `admin`, which may write beside a server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -189,7 +192,7 @@ impl SqliteTx {
     ) -> sqlx::Result<Vec<R>> {
         self.statement(sql, binds, 0, |statement| {
             let mut found = Vec::new();
-            row::read(statement, limit, &mut found)?;
+            row::read(statement, &mut Columns::default(), limit, &mut found)?;
             Ok(found)
         })
     }
@@ -219,12 +222,32 @@ impl SqliteTx {
         binds: &impl Binds,
     ) -> sqlx::Result<Vec<R>> {
         self.statement(sql, binds, 1, |statement| {
-            let (mut binder, mut found) = (RowBinder::default(), Vec::with_capacity(rows.len()));
+            let (mut binder, mut columns) = (RowBinder::default(), Columns::default());
+            let mut found = Vec::with_capacity(rows.len());
             for row in rows {
                 binder.bind(statement, row)?;
-                row::read(statement, usize::MAX, &mut found)?;
+                row::read(statement, &mut columns, usize::MAX, &mut found)?;
             }
             Ok(found)
+        })
+    }
+
+    /// Runs an insertion once for each of `rows` and gives the keys of those that it added.
+    pub(crate) fn insert_new<T: Serialize, K: Eq + Hash>(
+        &mut self,
+        sql: &str,
+        rows: &[T],
+        key: impl Fn(&T) -> K,
+    ) -> sqlx::Result<HashSet<K>> {
+        self.statement(sql, &(), 0, |statement| {
+            let (mut binder, mut added) = (RowBinder::default(), HashSet::with_capacity(rows.len()));
+            for row in rows {
+                binder.bind(statement, row)?;
+                let mut changed = 0;
+                run(statement, &mut changed)?;
+                added.extend((0 < changed).then(|| key(row)));
+            }
+            Ok(added)
         })
     }
 

@@ -11,14 +11,14 @@ use super::error::failure;
 /// Runs a statement with what is bound to it and adds at most `limit` rows to `found`.
 pub(super) fn read<R: DeserializeOwned>(
     statement: &mut Statement<'_>,
+    columns: &mut Columns,
     limit: usize,
     found: &mut Vec<R>,
 ) -> sqlx::Result<()> {
-    let mut columns = Columns::default();
     let mut rows = statement.raw_query();
     for _ in 0..limit {
         let Some(row) = rows.next().map_err(failure)? else { break };
-        let value = R::deserialize(RowReader { row, columns: &mut columns });
+        let value = R::deserialize(RowReader { row, columns });
         found.push(value.map_err(|error| sqlx::Error::Decode(error.into()))?);
     }
     Ok(())
@@ -26,7 +26,7 @@ pub(super) fn read<R: DeserializeOwned>(
 
 /// Where the fields of a row type stand among the columns of a statement.
 #[derive(Default)]
-struct Columns(Vec<usize>);
+pub(super) struct Columns(Vec<usize>);
 
 struct RowReader<'r, 's> {
     row: &'r Row<'s>,

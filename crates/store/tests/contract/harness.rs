@@ -32,13 +32,16 @@ pub(crate) fn on_sqlite(story: impl AsyncFn(&World)) {
 
 pub(crate) fn on_postgres(story: impl AsyncFn(&World)) {
     println!("on PostgreSQL");
+    at_postgres(async |url| {
+        let db = Db::open_postgres(url, CONNECTIONS).await.unwrap();
+        tell(db, &story).await;
+    });
+}
+
+/// For stories about the connections themselves, which are given the address of an empty database.
+pub(crate) fn at_postgres(story: impl AsyncFn(&str)) {
     let database = Database::create();
-    let told = catch_unwind(AssertUnwindSafe(|| {
-        runtime().block_on(async {
-            let db = Db::open_postgres(&database.url, CONNECTIONS).await.unwrap();
-            tell(db, &story).await;
-        });
-    }));
+    let told = catch_unwind(AssertUnwindSafe(|| runtime().block_on(story(&database.url))));
     database.remove();
     told.unwrap_or_else(|panic| resume_unwind(panic));
 }

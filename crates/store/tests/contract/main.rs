@@ -16,6 +16,7 @@ mod leases;
 mod lists;
 mod people;
 mod record;
+mod servers;
 mod transactions;
 mod work;
 mod world;

@@ -28,9 +28,9 @@ pub(super) struct Answer {
     /// Where among the bytes of the answer.
     pub(super) location: Option<Range<usize>>,
     /// The server closes the connection after it.
-    closes: bool,
-    body_at: usize,
-    body_length: usize,
+    pub(super) closes: bool,
+    pub(super) body_at: usize,
+    pub(super) body_length: usize,
 }
 
 impl Connection {

@@ -7,6 +7,7 @@ mod book;
 mod closed;
 mod http;
 mod open;
+pub(super) mod recovery;
 mod template;
 mod till;
 
@@ -22,7 +23,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
-pub(super) use book::{Latency, Tally};
+pub(super) use book::Tally;
 use till::{Counter, Till};
 
 /// How long answers may take to arrive after the last request was due.

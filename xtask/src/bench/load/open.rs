@@ -6,19 +6,18 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use tokio::sync::{Notify, Semaphore};
+use anyhow::{Result, ensure};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::micros;
 use super::till::{Counter, Till};
 
-/// How often requests that have fallen due are sent. The runtime's own timer ticks only each millisecond.
-const BEAT: Duration = Duration::from_micros(500);
+/// How often it is looked for requests that have fallen due, at least; each connection looks when it has an answer, too.
+const BEAT: Duration = Duration::from_millis(1);
 
 /// Requests that wait for a connection: at most those of so many seconds.
 const BACKLOG_SECONDS: u64 = 2;
@@ -36,6 +35,7 @@ struct Turns {
     schedule: Schedule,
     /// A permit for each.
     due: Semaphore,
+    released: Cell<u64>,
     /// Requests that were sent or given up: the number of the next one.
     taken: Cell<u64>,
 }
@@ -49,12 +49,12 @@ pub(super) async fn run(
 ) -> Result<Vec<Till>> {
     ensure!(0 < per_second, "a rate of nothing");
     let schedule = Schedule { started, per_second, total: per_second * seconds };
-    let turns = Rc::new(Turns { schedule, due: Semaphore::new(0), taken: Cell::new(0) });
+    let turns = Rc::new(Turns { schedule, due: Semaphore::new(0), released: Cell::new(0), taken: Cell::new(0) });
     let mut tasks = JoinSet::new();
     for till in tills {
         tasks.spawn_local(pay_in_turn(till, Rc::clone(&turns), Rc::clone(counter)));
     }
-    release(&turns, counter).await?;
+    keep_time(&turns, counter, tasks.len()).await?;
     let mut done = Vec::with_capacity(tasks.len());
     while let Some(till) = tasks.join_next().await {
         done.push(till??);
@@ -63,35 +63,43 @@ pub(super) async fn run(
 }
 
 async fn pay_in_turn(mut till: Till, turns: Rc<Turns>, counter: Rc<Counter>) -> Result<Till> {
-    // An error means that there will be no more turns.
-    while let Ok(turn) = turns.due.acquire().await {
-        turn.forget();
+    loop {
+        turns.due.acquire().await?.forget();
         let number = turns.taken.get();
+        if turns.schedule.total <= number {
+            return Ok(till);
+        }
         turns.taken.set(number + 1);
         till.pay(&counter, turns.schedule.due_at(number)).await?;
+        release(&turns)?;
     }
-    Ok(till)
 }
 
-/// Gives out the turns as they fall due, and closes the gate when the last one is taken or given up.
-async fn release(turns: &Turns, counter: &Counter) -> Result<()> {
+/// Gives out the turns as they fall due. When the last one is taken or given up, each till gets one more, to end with.
+async fn keep_time(turns: &Turns, counter: &Counter, tills: usize) -> Result<()> {
     let schedule = turns.schedule;
-    let drained = schedule.due_at(schedule.total) + Duration::from_secs(BACKLOG_SECONDS);
-    let beat = beat_until(drained + Duration::from_secs(1));
-    let mut released = 0;
-    loop {
-        let due = schedule.due_after(schedule.started.elapsed());
-        turns.due.add_permits(usize::try_from(due - released)?);
-        released = due;
-        counter.unsent(give_up(turns, usize::try_from(schedule.per_second * BACKLOG_SECONDS)?));
-        let over = released == schedule.total && turns.due.available_permits() == 0;
-        if over || drained <= Instant::now() {
+    let patient_until = schedule.due_at(schedule.total) + Duration::from_secs(BACKLOG_SECONDS);
+    let backlog_max = usize::try_from(schedule.per_second * BACKLOG_SECONDS)?;
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while Instant::now() < patient_until {
+        release(turns)?;
+        counter.unsent(give_up(turns, backlog_max));
+        if turns.taken.get() == schedule.total {
             break;
         }
-        beat.notified().await;
+        beat.tick().await;
     }
+    release(turns)?;
     counter.unsent(give_up(turns, 0));
-    turns.due.close();
+    turns.due.add_permits(tills);
+    Ok(())
+}
+
+/// Gives out the turns that have fallen due since the last time.
+fn release(turns: &Turns) -> Result<()> {
+    let due = turns.schedule.due_after(turns.schedule.started.elapsed());
+    turns.due.add_permits(usize::try_from(due - turns.released.replace(due))?);
     Ok(())
 }
 
@@ -110,19 +118,6 @@ fn give_up(turns: &Turns, keep: usize) -> u64 {
         }
         Err(_) => 0,
     }
-}
-
-/// A beat from a thread of its own, which can sleep for less than a millisecond.
-fn beat_until(end: Instant) -> Arc<Notify> {
-    let beat = Arc::new(Notify::new());
-    let bell = Arc::clone(&beat);
-    thread::spawn(move || {
-        while Instant::now() < end {
-            thread::sleep(BEAT);
-            bell.notify_one();
-        }
-    });
-    beat
 }
 
 impl Schedule {
@@ -171,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_waits_too_long_is_given_up_oldest_first() {
-        let turns = Turns { schedule: schedule(), due: Semaphore::new(7), taken: Cell::new(2) };
+        let turns = Turns { schedule: schedule(), due: Semaphore::new(7), released: Cell::new(9), taken: Cell::new(2) };
         assert_eq!(give_up(&turns, 4), 3);
         assert_eq!((turns.due.available_permits(), turns.taken.get()), (4, 5));
         assert_eq!(give_up(&turns, 4), 0);

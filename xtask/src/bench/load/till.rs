@@ -1,6 +1,7 @@
 //! One connection and what it sends: fresh payments of all payers in turn, and now and then the last one again.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::num::NonZeroU64;
 use std::time::Instant;
 
@@ -85,8 +86,7 @@ impl Till {
             (Verdict::Refused, Kind::Fresh | Kind::Retry) => Kind::Retry,
         };
         if let (Verdict::Accepted, Some(location)) = (verdict, answer.location) {
-            let last =
-                self.last.get_or_insert_with(|| Last { accepted_at: now, payer: 0, location: Vec::new() });
+            let last = self.last.get_or_insert_with(|| Last { accepted_at: now, payer: 0, location: Vec::new() });
             (last.accepted_at, last.payer) = (now, self.payer);
             last.location.clear();
             last.location.extend_from_slice(self.connection.part(location));
@@ -111,7 +111,7 @@ impl Till {
 /// The last payment of each till, the very last of all first; not too many.
 pub(super) fn last_accepted(tills: Vec<Till>) -> Vec<Accepted> {
     let mut all: Vec<Last> = tills.into_iter().filter_map(|till| till.last).collect();
-    all.sort_by(|one, other| other.accepted_at.cmp(&one.accepted_at));
+    all.sort_by_key(|last| Reverse(last.accepted_at));
     let named = all.into_iter().take(LAST_MAX);
     let accepted = named
         .map(|last| Accepted { payer: last.payer, location: String::from_utf8_lossy(&last.location).into_owned() });

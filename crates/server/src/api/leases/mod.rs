@@ -146,7 +146,7 @@ pub async fn list_leases(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<LeaseView>>, ApiError> {
     let wanted = query.parse()?;
-    let mut tx = app.db.begin_read().await?;
+    let mut tx = app.db.begin_stale_read().await?;
     let found = match caller.role {
         Role::Landlord => leases::list_by_landlord(&mut tx, caller.user_id, wanted.page()).await?,
         Role::Renter => leases::list_by_renter(&mut tx, caller.user_id, None, wanted.page()).await?,
@@ -221,7 +221,7 @@ pub async fn list_leases_of_renter(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<LeaseView>>, ApiError> {
     let wanted = query.parse()?;
-    let mut tx = app.db.begin_read().await?;
+    let mut tx = app.db.begin_stale_read().await?;
     find_renter(&mut tx, renter).await?.map_err(|_| ApiError::not_found())?;
     let in_common_with = match caller.role {
         Role::Landlord if users::share_a_lease(&mut tx, caller.user_id, renter).await? => Some(caller.user_id),
@@ -252,7 +252,7 @@ pub async fn list_leases_of_property(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<LeaseView>>, ApiError> {
     let wanted = query.parse()?;
-    let mut tx = app.db.begin_read().await?;
+    let mut tx = app.db.begin_stale_read().await?;
     let property = properties::find(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let only_of = match caller.must_be(property.landlord_id) {
         Ok(()) => None,

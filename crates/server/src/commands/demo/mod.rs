@@ -13,7 +13,7 @@ use directpay_domain::rail::DelayScale;
 use self::visitor::Visitor;
 use super::{serve, verify};
 use crate::clock::Clock;
-use crate::config::{Database, DatabaseUrl, RateLimit, SecretsPlace};
+use crate::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// How the demonstration ends.
@@ -41,7 +41,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let secrets = SecretsPlace::MadeIfMissing(file.with_extension("secrets"));
     let database = Database { url: DatabaseUrl::Sqlite(file), secrets };
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await?;
-    let manner = Manner { scale: args.rail_delay_scale, rate_limit: RateLimit::On, workers: true };
+    let manner =
+        Manner { scale: args.rail_delay_scale, batch_max: BATCH_MAX, rate_limit: RateLimit::On, workers: true };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
     let told = tokio::select! {

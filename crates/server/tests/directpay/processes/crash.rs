@@ -213,7 +213,7 @@ async fn pay_while_it_lasts(renter: &Renter, url: &str, name: &str, who: usize) 
 }
 
 /// The bank's own book: it settled once what is COMPLETED here, and nothing else.
-async fn no_money_moved_twice(db: &Db) {
+pub(super) async fn no_money_moved_twice(db: &Db) {
     let settled = count(db, "SELECT COUNT(*) FROM bank_outcomes WHERE state = 'SETTLED'").await;
     // A reference is the payment's id and the attempt.
     let once = "SELECT COUNT(DISTINCT substr(reference, 1, 32)) FROM bank_outcomes WHERE state = 'SETTLED'";

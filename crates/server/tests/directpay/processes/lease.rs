@@ -1,11 +1,14 @@
 //! A renter with a lease, and what comes of paying the rent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use directpay_server::clock;
+use directpay_server::clock::{self, Stopwatch};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
+/// How long something that was written may take until it is listed.
+const PATIENCE: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "a throw-away passphrase for machines";
 
 /// Somebody who pays rent, as any client would.
@@ -74,6 +77,23 @@ impl Renter {
     pub(super) async fn payment(&self, base: &str, id: &str) -> Value {
         let request = self.0.client.get(format!("{base}/api/v1/payments/{id}")).bearer_auth(&self.0.token);
         read(request.send().await.unwrap()).await
+    }
+
+    /// The payments on the first page of the own list, newest first.
+    pub(super) async fn listed(&self, base: &str, query: &str) -> Vec<String> {
+        let request = self.0.client.get(format!("{base}/api/v1/payments/{query}")).bearer_auth(&self.0.token);
+        let list = read(request.send().await.unwrap()).await;
+        let payments = list["data"].as_array().unwrap().iter();
+        payments.map(|payment| payment["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until the list is this.
+    pub(super) async fn until_listed(&self, base: &str, wanted: &[&str]) {
+        let waiting = Stopwatch::start();
+        while self.listed(base, "").await != wanted {
+            assert!(waiting.elapsed() < PATIENCE, "{wanted:?} are not listed");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 mod commands;
 mod crash;
 mod duplicates;
+mod failover;
 mod hand_over;
 mod interruptions;
 mod lease;
 mod place;
+mod postgres;
 mod process;
 mod settings;
 mod stopping;

@@ -37,9 +37,14 @@ impl Place {
 
     /// An empty PostgreSQL database and a secrets file.
     pub(super) fn on_empty_postgres() -> Place {
-        let folder = tempfile::tempdir().unwrap();
         let database = PostgresDatabase::create();
-        let place = Place { folder, url: database.url.clone(), _postgres: Some(database) };
+        let place = Place::at(database.url.clone());
+        Place { _postgres: Some(database), ..place }
+    }
+
+    /// The same with a database that somebody else looks after.
+    pub(super) fn at(url: String) -> Place {
+        let place = Place { folder: tempfile::tempdir().unwrap(), url, _postgres: None };
         let secrets = place.run(&["secrets"]);
         assert!(secrets.status.success());
         fs::write(place.secrets(), secrets.stdout).unwrap();
@@ -183,7 +188,7 @@ fn administer(statement: String) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the cluster of the tests is named by whoever runs them")]
-fn admin_url() -> String {
+pub(super) fn admin_url() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| {
         panic!("{VARIABLE} is not set: run `cargo xtask test`, or `cargo xtask postgres` and export what it prints")
     })

@@ -36,6 +36,7 @@ fn bad_settings_are_refused_with_their_name() {
         ("DIRECTPAY_LOG_FORMAT", "xml", "--log-format"),
         ("DIRECTPAY_DATABASE_URL_FILE", "/nowhere/at/all", "cannot read /nowhere/at/all"),
         ("DIRECTPAY_DATABASE_URL", "sqlite:///nowhere/at/all.db", "/nowhere/at/all.db"),
+        ("DIRECTPAY_REPLICA_URL", "postgres://db/x", "a SQLite database has no replica"),
     ] {
         for command in [&["serve"][..], &[]] {
             let log = refused(&place, command, (name, value)).log;
@@ -75,6 +76,9 @@ fn a_database_that_cannot_be_reached_is_named_without_its_password() {
     let url = "postgres://rent:s3cr3t@127.0.0.1:1/directpay";
     let log = refused(&place, &["serve"], ("DIRECTPAY_DATABASE_URL", url)).log;
     assert!(log.contains("127.0.0.1:1/directpay") && !log.contains("s3cr3t"), "{log}");
+    let several = "postgres://rent:s3cr3t@127.0.0.1:1,127.0.0.1:port/directpay";
+    let log = refused(&place, &["serve"], ("DIRECTPAY_DATABASE_URL", several)).log;
+    assert!(log.contains("the database address is malformed") && !log.contains("s3cr3t"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,7 +177,9 @@ fn flags_win_over_the_environment_and_help_shows_both() {
     assert!(other.exists() && !place.file().exists());
     let help = bare_command(&["serve", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for name in ["LISTEN", "DATABASE_URL", "WORKERS", "RAIL_DELAY_SCALE", "SECRETS_FILE", "LOG", "RATE_LIMIT"] {
+    for name in
+        ["LISTEN", "DATABASE_URL", "REPLICA_URL", "WORKERS", "RAIL_DELAY_SCALE", "SECRETS_FILE", "LOG", "RATE_LIMIT"]
+    {
         assert!(help.contains(&format!("DIRECTPAY_{name}")), "{name}");
     }
 }

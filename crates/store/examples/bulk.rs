@@ -1,0 +1,326 @@
+//! Pays rent in bulk, straight through the store: the same rows in the same batches as the service writes, without HTTP and
+//! without anybody to sign in.
+//!
+//! `cargo xtask seed-data` fills a database with it, and `cargo xtask bench` takes its rate for the floor that the database
+//! sets. The last line on standard output says in JSON what was done and how long it took.
+
+#![expect(clippy::disallowed_methods, reason = "it tells its own time")]
+#![expect(clippy::print_stdout, reason = "its last line is for programs")]
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant as Stopwatch};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use directpay_domain::bank_account::AccountType;
+use directpay_domain::id::{BankAccountId, ChargeId, EventId, LeaseId, PaymentId, PropertyId, UserId};
+use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use directpay_domain::money::{Amount, Currency};
+use directpay_domain::payment::initiate::Initiation;
+use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment};
+use directpay_domain::rail::{DelayScale, Rail};
+use directpay_domain::schedule;
+use directpay_domain::time::Instant;
+use directpay_domain::user::Role;
+use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
+use directpay_store::bank_book::{self, Instruction, Plan};
+use directpay_store::leases::Lease;
+use directpay_store::payments::{self, Fresh, Instructed, Outcome, Recorded};
+use directpay_store::properties::Property;
+use directpay_store::users::{NewUser, RenterOfLease, User};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, charges, leases, properties, users, work};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::civil::{Date, date};
+use uuid::Uuid;
+
+/// Fills a database with settled payments.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// sqlite://FILE or postgres://…; the schema is brought up to date.
+    #[arg(long)]
+    database: String,
+    /// How many payments.
+    #[arg(long)]
+    payments: usize,
+    /// Payments in one transaction.
+    #[arg(long, default_value_t = 256)]
+    batch: usize,
+    /// How many renters pay, each on a lease of its own; ten of them have one landlord.
+    #[arg(long, default_value_t = 200)]
+    tenancies: usize,
+}
+
+/// Tenancies of one landlord.
+const TENANCIES_EACH: usize = 10;
+const CONNECTIONS: PoolSize = PoolSize(4);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    ensure!(0 < arguments.batch && 0 < arguments.tenancies, "a batch and a town need somebody in them");
+    let db = open(&arguments.database).await?;
+    let tenancies = settle_in(&db, arguments.tenancies).await?;
+    let bulk = Bulk { db: db.clone(), claimant: Uuid::now_v7() };
+    let progress = progress(arguments.payments)?;
+    let started = Stopwatch::now();
+    let (mut done, mut accepting) = (0, Duration::ZERO);
+    while done < arguments.payments {
+        let count = arguments.batch.min(arguments.payments - done);
+        let payers = tenancies.iter().cycle().skip(done % tenancies.len()).take(count);
+        let begun = Stopwatch::now();
+        bulk.accept(payers).await?;
+        accepting += begun.elapsed();
+        bulk.settle(count).await?;
+        done += count;
+        progress.set_position(done.try_into()?);
+    }
+    progress.finish();
+    let (elapsed_us, accepted_us) = (started.elapsed().as_micros(), accepting.as_micros());
+    db.close().await;
+    println!(r#"{{"payments":{done},"elapsed_us":{elapsed_us},"accepted_us":{accepted_us}}}"#);
+    Ok(())
+}
+
+async fn open(url: &str) -> Result<Db> {
+    let db = match url.strip_prefix("sqlite://") {
+        Some(file) => Db::open_sqlite(&PathBuf::from(file), CONNECTIONS).await?,
+        None => Db::open_postgres(url, CONNECTIONS).await?,
+    };
+    match db.schema().await? {
+        Schema::Current => {}
+        Schema::Old => db.migrate().await?,
+        Schema::Newer => bail!("the database was made by a newer DirectPay"),
+    }
+    Ok(db)
+}
+
+fn progress(payments: usize) -> Result<ProgressBar> {
+    // Nobody looks at a bar in a file.
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = "payments {bar:40} {human_pos}/{human_len} {per_sec} {eta}";
+    Ok(ProgressBar::with_draw_target(Some(payments.try_into()?), target)
+        .with_style(ProgressStyle::with_template(style)?))
+}
+
+/// Somebody who pays, on which lease.
+struct Tenancy {
+    renter: UserId,
+    lease: LeaseId,
+}
+
+/// The people, their accounts, homes and leases.
+async fn settle_in(db: &Db, count: usize) -> Result<Vec<Tenancy>> {
+    let mut tenancies = Vec::with_capacity(count);
+    let mut tx = db.begin().await?;
+    let mut landlord = None;
+    for number in 0..count {
+        let landlord = match landlord.filter(|_| number % TENANCIES_EACH != 0) {
+            Some(landlord) => landlord,
+            None => *landlord.insert(join(&mut tx, Role::Landlord).await?),
+        };
+        let renter = join(&mut tx, Role::Renter).await?;
+        let lease = lease(landlord, renter, property(&mut tx, landlord).await?)?;
+        leases::insert(&mut tx, &lease, starts_on()).await?;
+        let scheduled = schedule::schedule(&lease.terms, date(2027, 12, 31));
+        charges::reconcile(&mut tx, lease.id, &scheduled, || ChargeId(Uuid::now_v7())).await?;
+        tenancies.push(Tenancy { renter, lease: lease.id });
+    }
+    tx.commit().await?;
+    Ok(tenancies)
+}
+
+async fn join(tx: &mut directpay_store::Tx, role: Role) -> Result<UserId> {
+    let id = Uuid::now_v7();
+    let email = format!("{id}@bulk.example.com");
+    let user = User {
+        id: UserId(id),
+        email: email.clone(),
+        full_name: format!("{} in bulk", role.name()),
+        phone: None,
+        role,
+        created_at: now(),
+    };
+    // No password hashes to this: nobody signs in as a person in bulk.
+    users::insert(tx, NewUser { user: &user, email_key: &email, password_hash: "!" }).await?;
+    let account = BankAccount {
+        id: BankAccountId(Uuid::now_v7()),
+        user_id: user.id,
+        token: format!("ba_{id}"),
+        bank_name: "First Bank".into(),
+        account_type: AccountType::Checking,
+        account_holder_name: user.full_name.clone(),
+        routing_number: "021000021".into(),
+        last4: "0001".into(),
+        is_primary: true,
+        is_active: true,
+        closed_by: None,
+        created_at: now(),
+    };
+    // Never opened: what was paid in bulk is settled already.
+    let sealed = SealedNumber { sealed_number: String::new(), key_id: "bulk".into() };
+    let fingerprint = account.token.clone();
+    bank_accounts::insert(tx, NewBankAccount { account: &account, sealed: &sealed, fingerprint: &fingerprint }).await?;
+    Ok(user.id)
+}
+
+async fn property(tx: &mut directpay_store::Tx, landlord_id: UserId) -> Result<PropertyId> {
+    let property = Property {
+        id: PropertyId(Uuid::now_v7()),
+        landlord_id,
+        name: None,
+        address: "12 Main St.".into(),
+        unit: None,
+        city: "Springfield".into(),
+        state: "IL".into(),
+        zip_code: "62701".into(),
+        time_zone: "America/Chicago".into(),
+        created_at: now(),
+    };
+    properties::insert(tx, &property).await?;
+    Ok(property.id)
+}
+
+fn starts_on() -> Date {
+    date(2026, 1, 1)
+}
+
+fn rent() -> Result<Amount> {
+    Ok(Amount::from_minor(150_000, Currency::USD)?)
+}
+
+fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result<Lease> {
+    let id = LeaseId(Uuid::now_v7());
+    Ok(Lease {
+        id,
+        property_id,
+        landlord_id,
+        renters: vec![RenterOfLease { lease_id: id.0, id: renter.0, full_name: String::new() }],
+        terms: LeaseTerms {
+            starts_on: starts_on(),
+            ends_on: Some(date(2027, 12, 31)),
+            rent: rent()?,
+            due_day: DueDay::parse(1)?,
+            first_period: FirstPeriod::Prorate,
+            last_period: LastPeriod::Prorate,
+            proration: Proration::Actual,
+        },
+        payee_account_id: None,
+        terminated_at: None,
+        created_at: now(),
+    })
+}
+
+fn now() -> Instant {
+    Instant::from(jiff::Timestamp::now())
+}
+
+fn at() -> Circumstances {
+    Circumstances { now: now(), scale: DelayScale::AT_ONCE, jitter: 0 }
+}
+
+fn event(actor: Actor) -> NewEvent {
+    NewEvent { id: EventId(Uuid::now_v7()), occurred_at: now(), actor, request_id: None }
+}
+
+fn instructed(payment_id: PaymentId, command: Command) -> Instructed {
+    let first = event(Actor::System("bulk".into()));
+    let second = NewEvent { id: EventId(Uuid::now_v7()), ..first.clone() };
+    Instructed { payment_id, command, events: [first, second], at: at() }
+}
+
+/// What the service does, step by step, with the same transactions.
+struct Bulk {
+    db: Db,
+    claimant: Uuid,
+}
+
+impl Bulk {
+    /// As the intake.
+    async fn accept(&self, payers: impl Iterator<Item = &Tenancy>) -> Result<()> {
+        let batch = payers.map(fresh).collect::<Result<Vec<_>>>()?;
+        let mut tx = self.db.begin().await?;
+        let outcomes = payments::initiate(&mut tx, &batch).await?;
+        tx.commit().await?;
+        let all_new = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Initiated(one) if !one.replayed));
+        ensure!(all_new, "a payment was not accepted: {outcomes:?}");
+        Ok(())
+    }
+
+    /// As the submit worker, the bank, and the settle worker.
+    async fn settle(&self, count: usize) -> Result<()> {
+        let instructions = self.submit(i64::try_from(count)?).await?;
+        ensure!(instructions.len() == count, "{} of {count} were due", instructions.len());
+        let taken = bank_book::accept(&self.db, &instructions).await?;
+        let finished: Vec<_> = taken.iter().map(|reference| (reference.payment_id, reference.attempt)).collect();
+        let mut tx = self.db.begin().await?;
+        work::finish(&mut tx, &finished).await?;
+        tx.commit().await?;
+        self.record_settlements(i64::try_from(count)?).await
+    }
+
+    async fn submit(&self, count: i64) -> Result<Vec<Instruction>> {
+        let now_us = now().micros();
+        let mut tx = self.db.begin().await?;
+        let claimed = work::claim(&mut tx, now(), now_us, now_us + 60_000_000, self.claimant, count).await?;
+        let ids: Vec<_> = claimed.iter().map(|one| one.payment_id).collect();
+        let held = payments::hold(&mut tx, &ids).await?;
+        let accounts: Vec<_> =
+            held.values().flat_map(|p| [p.terms.payer.account_id, p.terms.payee.account_id]).collect();
+        work::sealed_accounts(&mut tx, &accounts).await?;
+        let commands: Vec<_> = ids.iter().map(|id| instructed(*id, Command::Submit)).collect();
+        let recorded = payments::record_held(&mut tx, held, &commands).await?;
+        tx.commit().await?;
+        recorded.into_iter().map(instruction).collect()
+    }
+
+    async fn record_settlements(&self, count: i64) -> Result<()> {
+        let mut tx = self.db.begin_read().await?;
+        let from = bank_book::cursor(&mut tx, bank_book::CONNECTION).await?;
+        drop(tx);
+        let told = bank_book::told_since(&self.db, from, count).await?;
+        let last = told.last().context("the bank told nothing")?;
+        let settle = |attempt| Command::Settle { attempt };
+        let commands: Vec<_> =
+            told.iter().map(|t| instructed(t.reference.payment_id, settle(t.reference.attempt))).collect();
+        let mut tx = self.db.begin().await?;
+        let moved = bank_book::move_cursor(&mut tx, bank_book::CONNECTION, from, last.position).await?;
+        ensure!(moved, "a worker runs on this database; stop it first");
+        payments::record(&mut tx, &commands).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn fresh(tenancy: &Tenancy) -> Result<Fresh> {
+    let initiation = Initiation {
+        initiated_by: tenancy.renter,
+        // In no order, as callers' keys are.
+        idempotency_key: IdempotencyKey::parse(&format!("{:032x}", Uuid::now_v7().as_u128().reverse_bits()))?,
+        lease_id: tenancy.lease,
+        amount: rent()?,
+        rail: Rail::DEFAULT,
+        payer_account_id: None,
+        payee_account_id: None,
+        currency: None,
+        metadata: None,
+    };
+    let payment_id = PaymentId(Uuid::now_v7());
+    Ok(Fresh { initiation, payment_id, event: event(Actor::User(tenancy.renter)), at: at() })
+}
+
+fn instruction(recorded: Recorded) -> Result<Instruction> {
+    let Recorded::Now(payment) = recorded else { bail!("a payment was not handed over: {recorded:?}") };
+    let Payment { terms, .. } = payment.as_ref();
+    Ok(Instruction {
+        reference: payment.reference(),
+        rail: terms.rail,
+        amount: terms.amount,
+        payer: format!("ba_{}", terms.payer.account_id),
+        payee: format!("ba_{}", terms.payee.account_id),
+        accepted_at: now(),
+        plan: Plan::SettleAtOnce,
+    })
+}

@@ -1,0 +1,114 @@
+//! What the figures should be on two processors. They are compared and never asserted: a slow machine is no defect.
+
+use serde::Serialize;
+
+use super::report::{Row, Spread, find};
+use super::scenario::Scenario;
+use super::show::Unit;
+
+/// A figure and what it should be.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Target {
+    pub(super) what: &'static str,
+    pub(super) figure: u64,
+    pub(super) bound: Bound,
+    pub(super) unit: Unit,
+    pub(super) met: bool,
+}
+
+/// On which side a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) enum Bound {
+    AtLeast(u64),
+    AtMost(u64),
+}
+
+/// What differs from engine to engine. The shares are in thousandths.
+struct Goals {
+    settled_per_s: u64,
+    accepted_per_s: u64,
+    of_ceiling: u64,
+    of_one_by_one: u64,
+}
+
+const SQLITE: Goals = Goals { settled_per_s: 12_000, accepted_per_s: 14_000, of_ceiling: 180, of_one_by_one: 4000 };
+const POSTGRES: Goals = Goals { settled_per_s: 9000, accepted_per_s: 11_000, of_ceiling: 130, of_one_by_one: 2500 };
+
+/// Those targets of an engine whose figures were measured.
+pub(super) fn of(engine: &str, rows: &[Row]) -> Vec<Target> {
+    let goals = if engine == "sqlite" { SQLITE } else { POSTGRES };
+    let row = |scenario| find(rows, scenario);
+    let (alone, some, many) = (row(Scenario::Closed1), row(Scenario::Closed64), row(Scenario::Closed256));
+    let settled = |row: Option<&Row>| median(row?.settled_per_s);
+    let p99 = |row: Option<&Row>| median(row?.p99_us);
+    let flushes = alone.and_then(|row| ratio(median(row.p50_us), median(row.flush_us)));
+    let of_one_by_one = ratio(settled(some), settled(row(Scenario::OneByOne)));
+    let peak_kib = rows.iter().filter_map(|row| Some(row.server_peak_kib?.max)).max();
+    let targets = [
+        at_least("settled/s, 64 connections", settled(some), goals.settled_per_s, Unit::Number),
+        at_least("settled/s, 256 connections", settled(many), goals.settled_per_s, Unit::Number),
+        at_least("of the ceiling, 64 connections", some.and_then(|row| row.of_ceiling), goals.of_ceiling, Unit::Times),
+        at_least("of the ceiling, 256 connections", many.and_then(|row| row.of_ceiling), goals.of_ceiling, Unit::Times),
+        at_least(
+            "accepted/s alone",
+            row(Scenario::Accept).and_then(|row| median(row.accepted_per_s)),
+            goals.accepted_per_s,
+            Unit::Number,
+        ),
+        at_most("p99 ms, 64 connections", p99(some), 25_000, Unit::Millis),
+        at_most("p99 ms, 256 connections", p99(many), 75_000, Unit::Millis),
+        at_most("p50 of one connection, of a flush to the disk", flushes, 3000, Unit::Times),
+        at_least("of one transaction per payment", of_one_by_one, goals.of_one_by_one, Unit::Times),
+        at_most("peak memory of the server, MiB", peak_kib, 512 * 1024, Unit::Mebibytes),
+    ];
+    targets.into_iter().flatten().collect()
+}
+
+fn at_least(what: &'static str, figure: Option<u64>, bound: u64, unit: Unit) -> Option<Target> {
+    let figure = figure?;
+    Some(Target { what, figure, bound: Bound::AtLeast(bound), unit, met: bound <= figure })
+}
+
+fn at_most(what: &'static str, figure: Option<u64>, bound: u64, unit: Unit) -> Option<Target> {
+    let figure = figure?;
+    Some(Target { what, figure, bound: Bound::AtMost(bound), unit, met: figure <= bound })
+}
+
+fn median(spread: Option<Spread>) -> Option<u64> {
+    Some(spread?.median)
+}
+
+/// In thousandths.
+fn ratio(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one?.saturating_mul(1000).checked_div(other?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bound, Scenario, Target, Unit};
+    use crate::bench::report::Report;
+    use crate::bench::run::Run;
+
+    #[test]
+    fn only_what_was_measured_is_compared() {
+        let run = |settled| vec![Run { settled_per_s: Some(settled), ..Run::default() }];
+        let runs = vec![(Scenario::Closed64, run(10_000)), (Scenario::OneByOne, run(4000))];
+        let expected = [
+            Target {
+                what: "settled/s, 64 connections",
+                figure: 10_000,
+                bound: Bound::AtLeast(9000),
+                unit: Unit::Number,
+                met: true,
+            },
+            Target {
+                what: "of one transaction per payment",
+                figure: 2500,
+                bound: Bound::AtLeast(2500),
+                unit: Unit::Times,
+                met: true,
+            },
+        ];
+        assert_eq!(Report::new("postgres", 1, 1, runs).targets, expected);
+    }
+}
