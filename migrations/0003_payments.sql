@@ -110,9 +110,10 @@ CREATE TRIGGER postings_no_update BEFORE UPDATE ON postings BEGIN SELECT RAISE(A
 CREATE TRIGGER postings_no_delete BEFORE DELETE ON postings BEGIN SELECT RAISE(ABORT, 'postings is append-only'); END;
 */
 
--- What the workers have to do: written with the fact that calls for it, gone when it is done.
+-- What the workers have to do: written with the fact that calls for it, gone when it is done. No foreign key: a payment is
+-- never deleted, the two statements that write here come with one that writes the payment, and `directpay verify` looks.
 CREATE TABLE due_work (
-    payment_id UUID NOT NULL PRIMARY KEY REFERENCES payments (id),
+    payment_id UUID NOT NULL PRIMARY KEY,
     what TEXT NOT NULL,
     attempt BIGINT NOT NULL,
     due_at BIGINT NOT NULL,

@@ -29,7 +29,7 @@ CREATE INDEX bank_instructions_next ON bank_instructions (next_at) WHERE next_at
 -- What the bank tells, in the order in which it tells it.
 CREATE TABLE bank_outcomes (
     position BIGINT NOT NULL PRIMARY KEY,
-    reference TEXT NOT NULL REFERENCES bank_instructions (reference),
+    reference TEXT NOT NULL,
     state TEXT NOT NULL,
     reason_code TEXT,
     reason_text TEXT,

@@ -102,9 +102,9 @@ async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell,
 async fn initiate_all(db: Db, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeError>> {
     match initiate(&db, &fresh).await {
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if fresh.len() == 1 => {
+        Err(error) if fresh.len() == 1 || error.is_unreachable() => {
             log(&error, fresh[0].payment_id);
-            vec![Err(IntakeError::Failed)]
+            vec![Err(IntakeError::Failed); fresh.len()]
         }
         Err(error) => {
             tracing::warn!(
@@ -119,10 +119,15 @@ async fn initiate_all(db: Db, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeEr
                     Ok(None) => Err(IntakeError::Failed),
                     Err(error) => {
                         log(&error, one.payment_id);
+                        // The others would each wait as long for nothing.
+                        if error.is_unreachable() {
+                            break;
+                        }
                         Err(IntakeError::Failed)
                     }
                 });
             }
+            outcomes.resize(fresh.len(), Err(IntakeError::Failed));
             outcomes
         }
     }

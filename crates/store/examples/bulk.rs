@@ -30,6 +30,7 @@ use directpay_store::leases::Lease;
 use directpay_store::payments::{self, Fresh, Instructed, Outcome, Recorded};
 use directpay_store::properties::Property;
 use directpay_store::users::{NewUser, RenterOfLease, User};
+use directpay_store::work::Claim;
 use directpay_store::{Db, PoolSize, Schema, bank_accounts, charges, leases, properties, users, work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::civil::{Date, date};
@@ -263,15 +264,16 @@ impl Bulk {
 
     async fn submit(&self, count: i64) -> Result<Vec<Instruction>> {
         let now_us = now().micros();
+        let claim = Claim { by: self.claimant, until_us: now_us + 60_000_000 };
         let mut tx = self.db.begin().await?;
-        let claimed = work::claim(&mut tx, now(), now_us, now_us + 60_000_000, self.claimant, count).await?;
-        let ids: Vec<_> = claimed.iter().map(|one| one.payment_id).collect();
+        let taken = work::take(&mut tx, now(), now_us, count).await?;
+        let ids: Vec<_> = taken.iter().map(|one| one.payment_id).collect();
         let held = payments::hold(&mut tx, &ids).await?;
         let accounts: Vec<_> =
             held.values().flat_map(|p| [p.terms.payer.account_id, p.terms.payee.account_id]).collect();
         work::sealed_accounts(&mut tx, &accounts).await?;
         let commands: Vec<_> = ids.iter().map(|id| instructed(*id, Command::Submit)).collect();
-        let recorded = payments::record_held(&mut tx, held, &commands).await?;
+        let recorded = payments::record_held(&mut tx, held, &commands, Some(claim)).await?;
         tx.commit().await?;
         recorded.into_iter().map(instruction).collect()
     }

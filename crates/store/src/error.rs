@@ -43,6 +43,19 @@ impl StoreError {
         ) || error.as_database_error().is_some_and(is_trouble)
     }
 
+    /// Whether the database was not there: whatever is asked next would wait for nothing, too.
+    pub fn is_unreachable(&self) -> bool {
+        let code = match self {
+            StoreError::Database(error) => error.as_database_error().and_then(DatabaseError::code),
+            StoreError::Damaged { .. } | StoreError::Unreadable(_) => return false,
+        };
+        match code {
+            // A rollback says no more than that two got in each other's way, and a SQLite file is always there.
+            Some(code) => ["08", "57", "25006"].iter().any(|beginning| code.starts_with(beginning)),
+            None => self.is_passing(),
+        }
+    }
+
     /// Whether the database refused because of the constraint `name`.
     pub fn breaks(&self, name: &str) -> bool {
         match self {

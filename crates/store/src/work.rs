@@ -16,6 +16,15 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::sql::{Sql, sql};
 
+/// Who holds work, and until when; process time.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// The process.
+    pub by: Uuid,
+    /// Whoever dies is followed up after this.
+    pub until_us: i64,
+}
+
 /// A row of the queue.
 #[derive(Debug, Serialize)]
 pub(crate) struct Due {
@@ -24,16 +33,18 @@ pub(crate) struct Due {
     attempt: i64,
     due_at: i64,
     claimed_until: i64,
+    claimed_by: Option<Uuid>,
 }
 
 impl Due {
-    pub(crate) fn new(payment: &Payment, work: Work) -> Due {
+    pub(crate) fn new(payment: &Payment, work: Work, claim: Option<Claim>) -> Due {
         Due {
             payment_id: payment.terms.id.0,
             what: work.what.name(),
             attempt: payment.attempt,
             due_at: work.due_at.micros(),
-            claimed_until: 0,
+            claimed_until: claim.map_or(0, |claim| claim.until_us),
+            claimed_by: claim.map(|claim| claim.by),
         }
     }
 
@@ -47,11 +58,13 @@ impl Due {
 /// the attempt is the same: whoever recorded the intent to submit goes on to submit, and no index has to be touched.
 pub(crate) async fn schedule(tx: &mut Tx, due: &[Due]) -> Result<(), StoreError> {
     const SCHEDULE: Sql = sql!(
-        insert(due_work: payment_id uuid, what text, attempt bigint, due_at bigint, claimed_until bigint),
+        insert(due_work: payment_id uuid, what text, attempt bigint, due_at bigint, claimed_until bigint, claimed_by uuid),
         "ON CONFLICT (payment_id) DO UPDATE
          SET what = excluded.what, attempt = excluded.attempt,
              due_at = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.due_at ELSE excluded.due_at END,
-             claimed_until = CASE WHEN due_work.attempt = excluded.attempt THEN due_work.claimed_until ELSE 0 END"
+             claimed_until = CASE WHEN due_work.attempt = excluded.attempt AND excluded.claimed_until = 0
+                                  THEN due_work.claimed_until ELSE excluded.claimed_until END,
+             claimed_by = COALESCE(excluded.claimed_by, due_work.claimed_by)"
     );
     if !due.is_empty() {
         tx.execute_each(SCHEDULE, due, ()).await?;
@@ -129,25 +142,7 @@ struct ClaimedRow {
     attempt: i64,
 }
 
-/// Takes up to `limit` pieces of due work, the longest due first.
-pub async fn claim(
-    tx: &mut Tx,
-    due_before: Instant,
-    now_us: i64,
-    until_us: i64,
-    by: Uuid,
-    limit: i64,
-) -> Result<Vec<Claimed>, StoreError> {
-    const CLAIM: Sql = sql!(
-        "WITH due AS MATERIALIZED (
-             SELECT payment_id FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
-             ORDER BY due_at, payment_id LIMIT $5",
-        skip_locked,
-        ")
-         UPDATE due_work SET claimed_until = $3, claimed_by = $4 FROM due WHERE due_work.payment_id = due.payment_id
-         RETURNING due_work.payment_id, due_work.what, due_work.attempt"
-    );
-    let rows: Vec<ClaimedRow> = tx.fetch_all(CLAIM, (due_before.micros(), now_us, until_us, by, limit)).await?;
+fn claimed(rows: Vec<ClaimedRow>) -> Result<Vec<Claimed>, StoreError> {
     rows.into_iter()
         .map(|row| {
             Ok(Claimed {
@@ -159,18 +154,68 @@ pub async fn claim(
         .collect()
 }
 
-/// Prolongs the claims that `by` holds.
+/// Finds up to `limit` pieces of due work, the longest due first, that nobody else gets to see until the transaction ends:
+/// by then each must be claimed, put off or finished.
+///
+/// On PostgreSQL the payments are held with their work, and first, as everybody does it; who finds either held goes on.
+pub async fn take(tx: &mut Tx, due_before: Instant, now_us: i64, limit: i64) -> Result<Vec<Claimed>, StoreError> {
+    const TAKE: Sql = Sql {
+        sqlite: "SELECT payment_id, what, attempt FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
+                 ORDER BY due_at, payment_id LIMIT $3",
+        postgres: "SELECT d.payment_id, d.what, d.attempt FROM due_work d JOIN payments p ON p.id = d.payment_id
+                   WHERE d.due_at <= $1 AND d.claimed_until <= $2 ORDER BY d.due_at, d.payment_id LIMIT $3
+                   FOR NO KEY UPDATE OF p, d SKIP LOCKED",
+    };
+    claimed(tx.fetch_all(TAKE, (due_before.micros(), now_us, limit)).await?)
+}
+
+/// Claims work that `take` has found.
+pub async fn keep(tx: &mut Tx, work: &[(PaymentId, i64)], claim: Claim) -> Result<(), StoreError> {
+    const KEEP: Sql = Sql {
+        sqlite: "UPDATE due_work SET claimed_until = $2, claimed_by = $3
+                 WHERE payment_id = $payment_id AND attempt = $attempt",
+        postgres: "UPDATE due_work SET claimed_until = $2, claimed_by = $3
+                   FROM jsonb_to_recordset($1) AS r(payment_id uuid, attempt bigint)
+                   WHERE due_work.payment_id = r.payment_id AND due_work.attempt = r.attempt",
+    };
+    if !work.is_empty() {
+        tx.execute_each(KEEP, &keys(work), (claim.until_us, claim.by)).await?;
+    }
+    Ok(())
+}
+
+/// Claims up to `limit` pieces of due work, the longest due first.
+pub async fn claim(
+    tx: &mut Tx,
+    due_before: Instant,
+    now_us: i64,
+    claim: Claim,
+    limit: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    const CLAIM: Sql = sql!(
+        "WITH due AS MATERIALIZED (
+             SELECT payment_id FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
+             ORDER BY due_at, payment_id LIMIT $5",
+        skip_locked,
+        ")
+         UPDATE due_work SET claimed_until = $3, claimed_by = $4 FROM due WHERE due_work.payment_id = due.payment_id
+         RETURNING due_work.payment_id, due_work.what, due_work.attempt"
+    );
+    claimed(tx.fetch_all(CLAIM, (due_before.micros(), now_us, claim.until_us, claim.by, limit)).await?)
+}
+
+/// Prolongs all claims of the same holder.
 ///
 /// Rows that another transaction is writing are left out, here and in [`release`] and [`put_off`]: who tends the queue never
 /// waits for who records facts, or the two could wait for each other in a circle. A claim outlives more than one renewal.
-pub async fn renew(tx: &mut Tx, by: Uuid, now_us: i64, until_us: i64) -> Result<(), StoreError> {
+pub async fn renew(tx: &mut Tx, claim: Claim, now_us: i64) -> Result<(), StoreError> {
     const RENEW: Sql = sql!(
         "UPDATE due_work SET claimed_until = $3 WHERE payment_id IN (
              SELECT payment_id FROM due_work WHERE claimed_by = $1 AND $2 < claimed_until",
         skip_locked,
         ")"
     );
-    tx.execute(RENEW, (by, now_us, until_us)).await?;
+    tx.execute(RENEW, (claim.by, now_us, claim.until_us)).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use directpay_domain::id::{BankAccountId, PaymentId};
 use directpay_domain::payment::{Command, Payment, Reason, Status, WorkKind};
 use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Recorded};
-use directpay_store::work::{self, Claimed, SealedAccount};
+use directpay_store::work::{self, Claim, Claimed, SealedAccount};
 use directpay_store::{StoreError, Tx};
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
         let app = &shift.app;
         let done = async {
             let mut tx = app.db.begin().await?;
-            let prepared = prepare(&mut tx, app, std::slice::from_ref(&one)).await?;
+            let prepared = prepare(&mut tx, &shift, std::slice::from_ref(&one)).await?;
             tx.commit().await?;
             hand_over(&shift, prepared).await
         };
@@ -88,25 +88,32 @@ async fn is_due(app: &App) -> Result<bool, StoreError> {
 /// Takes work and records the intent to hand it over, in one transaction.
 async fn take<B>(shift: &Shift<B>) -> anyhow::Result<Prepared> {
     let mut tx = shift.app.db.begin().await?;
-    let claimed = claim_in(&mut tx, shift).await.context("taking work")?;
-    let prepared = prepare(&mut tx, &shift.app, &claimed).await.context("recording the intent")?;
+    let clock = &shift.app.clock;
+    let taken =
+        work::take(&mut tx, clock.business(), clock.process_us(), shift.batch()).await.context("taking work")?;
+    let prepared = prepare(&mut tx, shift, &taken).await.context("recording the intent")?;
     tx.commit().await?;
     Ok(prepared)
 }
 
 /// Takes work, in a transaction of its own.
 async fn claim<B>(shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
+    let clock = &shift.app.clock;
     let mut tx = shift.app.db.begin().await?;
-    let claimed = claim_in(&mut tx, shift).await?;
+    let claimed = work::claim(&mut tx, clock.business(), clock.process_us(), shift.claim(), shift.batch()).await?;
     tx.commit().await?;
     Ok(claimed)
 }
 
-async fn claim_in<B>(tx: &mut Tx, shift: &Shift<B>) -> Result<Vec<Claimed>, StoreError> {
-    let clock = &shift.app.clock;
-    let now_us = clock.process_us();
-    let limit = i64::try_from(shift.app.batch_max).unwrap_or(1);
-    work::claim(tx, clock.business(), now_us, now_us + CLAIM_US, shift.claimant, limit).await
+impl<B> Shift<B> {
+    fn batch(&self) -> i64 {
+        i64::try_from(self.app.batch_max).unwrap_or(1)
+    }
+
+    /// As of now.
+    fn claim(&self) -> Claim {
+        Claim { by: self.claimant, until_us: self.app.clock.process_us() + CLAIM_US }
+    }
 }
 
 fn key(claimed: &Claimed) -> (PaymentId, i64) {
@@ -164,7 +171,8 @@ struct Unsure {
 }
 
 /// Records the intent to hand over what is PENDING, and puts the instructions together.
-async fn prepare(tx: &mut Tx, app: &App, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
+async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, claimed: &[Claimed]) -> anyhow::Result<Prepared> {
+    let app = &shift.app;
     let mut prepared = Prepared::default();
     if claimed.is_empty() {
         return Ok(prepared);
@@ -199,12 +207,14 @@ async fn prepare(tx: &mut Tx, app: &App, claimed: &[Claimed]) -> anyhow::Result<
             }
         }
     }
-    for outcome in payments::record_held(tx, loaded.payments, &commands).await? {
+    for outcome in payments::record_held(tx, loaded.payments, &commands, Some(shift.claim())).await? {
         let Recorded::Now(payment) = outcome else { continue };
         if payment.status == Status::Processing {
             prepared.fresh.extend(ready.remove(&payment.terms.id));
         }
     }
+    let inquiries: Vec<_> = prepared.unsure.iter().map(|one| name(&one.instruction)).collect();
+    work::keep(tx, &inquiries, shift.claim()).await?;
     work::finish(tx, &stale).await?;
     work::put_off(tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
     prepared.has_other = prepared.fresh.len() + prepared.unsure.len() < claimed.len();
@@ -340,9 +350,8 @@ async fn renew_for_ever<B>(shift: &Shift<B>) -> Infallible {
 }
 
 async fn renew<B>(shift: &Shift<B>) -> Result<(), StoreError> {
-    let now_us = shift.app.clock.process_us();
     let mut tx = shift.app.db.begin().await?;
-    work::renew(&mut tx, shift.claimant, now_us, now_us + CLAIM_US).await?;
+    work::renew(&mut tx, shift.claim(), shift.app.clock.process_us()).await?;
     tx.commit().await
 }
 
@@ -373,7 +382,7 @@ async fn record<B>(shift: &Shift<B>, asked: &[((PaymentId, i64), Receipt)]) -> R
         })
         .collect();
     // Payments before work, as everybody does it: two that go the other way could wait for each other.
-    payments::record_held(&mut tx, held, &commands).await?;
+    payments::record_held(&mut tx, held, &commands, None).await?;
     work::finish(&mut tx, &done).await?;
     let pause_us = app.scale.apply(INQUIRE_AFTER_US).max(INQUIRE_AFTER_MIN_US);
     let inquire_at = app.clock.business().plus_micros(pause_us);

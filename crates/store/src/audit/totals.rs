@@ -44,15 +44,21 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
     ])
 }
 
-/// Nothing stands in a history or in the ledger that no payment or event answers for.
+/// Nothing stands in a history, in the ledger, in the queue or among the bank's outcomes that nothing else answers for.
 async fn orphans(tx: &mut Tx) -> Result<Check, StoreError> {
-    let mut check = Check::new("no event without its payment, no posting without its event");
+    let mut check = Check::new("no event, posting, work or outcome without what it belongs to");
     let (events,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM events", ()).await?;
     check.examined = u64::try_from(events).unwrap_or(0);
     let found: Vec<(String, i64)> = tx
         .fetch_all(
             "SELECT 'events without a payment', COUNT(*) FROM events e
              WHERE e.stream = 'PAYMENT' AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = e.stream_id)
+             UNION ALL
+             SELECT 'work without a payment', COUNT(*) FROM due_work w
+             WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = w.payment_id)
+             UNION ALL
+             SELECT 'outcomes without an instruction', COUNT(*) FROM bank_outcomes o
+             WHERE NOT EXISTS (SELECT 1 FROM bank_instructions i WHERE i.reference = o.reference)
              UNION ALL
              SELECT 'postings without an event', COUNT(*) FROM postings l
              WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.stream_id = l.stream_id AND e.sequence = l.sequence)",

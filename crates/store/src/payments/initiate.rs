@@ -61,11 +61,20 @@ pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, Stor
     let judged = judge(tx, batch, &mut refusals).await?;
     let lost = insert(tx, &judged).await?;
     let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
-    let mut known: HashMap<Key, Payment> = ours.map(|payment| (key_of(&payment), payment)).collect();
-    // Who has asked before is answered as before, even if the same request would be refused by now.
-    let others: Vec<&Fresh> = batch.iter().filter(|fresh| !known.contains_key(&key(fresh))).collect();
-    known.extend(under_keys(tx, &others).await?);
-    batch.iter().map(|fresh| outcome(fresh, &known, &mut refusals)).collect()
+    let ours: HashMap<Key, Payment> = ours.map(|payment| (key_of(&payment), payment)).collect();
+    let others: Vec<&Fresh> = batch.iter().filter(|fresh| !ours.contains_key(&key(fresh))).collect();
+    let before = under_keys(tx, &others).await?;
+    let outcome = |fresh: &Fresh| {
+        let (key, refusal) = (key(fresh), refusals.remove(&fresh.payment_id));
+        // Who has asked before is answered as before, even if the same request would be refused by now.
+        match (before.get(&key).or_else(|| ours.get(&key).filter(|_| refusal.is_none())), refusal) {
+            (Some(payment), _) => Ok(answer(fresh, payment)),
+            (None, Some(errors)) => Ok(Outcome::Refused(errors)),
+            // Inserted, known before or refused: nothing else can be.
+            (None, None) => Err(sqlx::Error::RowNotFound.into()),
+        }
+    };
+    batch.iter().map(outcome).collect()
 }
 
 fn key(fresh: &Fresh) -> Key {
@@ -76,20 +85,14 @@ fn key_of(payment: &Payment) -> Key {
     (payment.terms.initiated_by, payment.terms.idempotency_key.clone())
 }
 
-fn outcome(
-    fresh: &Fresh,
-    known: &HashMap<Key, Payment>,
-    refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
-) -> Result<Outcome, StoreError> {
-    Ok(match known.get(&key(fresh)) {
-        Some(payment) if fresh.initiation.is_repeated_by(payment) => Outcome::Initiated(Box::new(Initiated {
-            payment: payment.clone(),
-            replayed: payment.terms.id != fresh.payment_id,
-        })),
-        Some(payment) => Outcome::KeyReused(payment.terms.id),
-        // Inserted, known before or refused: nothing else can be.
-        None => Outcome::Refused(refusals.remove(&fresh.payment_id).ok_or(sqlx::Error::RowNotFound)?),
-    })
+/// The answer to a request whose key has made `payment`, be it this very request's.
+fn answer(fresh: &Fresh, payment: &Payment) -> Outcome {
+    if fresh.initiation.is_repeated_by(payment) {
+        let replayed = payment.terms.id != fresh.payment_id;
+        Outcome::Initiated(Box::new(Initiated { payment: payment.clone(), replayed }))
+    } else {
+        Outcome::KeyReused(payment.terms.id)
+    }
 }
 
 /// Judges requests as if their keys were new. Of two with one key in the batch the first that passes makes the payment.
@@ -151,7 +154,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
         .iter()
         .filter_map(|(payment, event)| {
             let work = payment.next_work(&event.change, event.occurred_at)?;
-            Some(work::Due::new(payment, work))
+            Some(work::Due::new(payment, work, None))
         })
         .collect();
     events::append(tx, ours.iter().map(|(_, event)| event)).await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{
-    Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection,
+    Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection, WorkKind,
 };
 use uuid::Uuid;
 
@@ -47,14 +47,15 @@ pub enum Recorded {
 pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, StoreError> {
     let ids: Vec<_> = batch.iter().map(|instructed| instructed.payment_id).collect();
     let payments = hold(tx, &ids).await?;
-    record_held(tx, payments, batch).await
+    record_held(tx, payments, batch, None).await
 }
 
-/// Does the same to payments that `hold` has brought.
+/// Does the same to payments that `hold` has brought. Work that an intent to submit leaves behind stays with `claim`.
 pub async fn record_held(
     tx: &mut Tx,
     mut payments: HashMap<PaymentId, Payment>,
     batch: &[Instructed],
+    claim: Option<work::Claim>,
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut written = Written::default();
     let outcomes = batch
@@ -73,7 +74,7 @@ pub async fn record_held(
             },
         })
         .collect();
-    written.write(tx, &payments).await?;
+    written.write(tx, &payments, claim).await?;
     Ok(outcomes)
 }
 
@@ -100,7 +101,12 @@ impl Written {
         self.events.push(Event::next(payment, change, reason, new));
     }
 
-    async fn write(self, tx: &mut Tx, payments: &HashMap<PaymentId, Payment>) -> Result<(), StoreError> {
+    async fn write(
+        self,
+        tx: &mut Tx,
+        payments: &HashMap<PaymentId, Payment>,
+        claim: Option<work::Claim>,
+    ) -> Result<(), StoreError> {
         if self.events.is_empty() {
             return Ok(());
         }
@@ -110,7 +116,10 @@ impl Written {
             let Some(payment) = payments.get(id) else { continue };
             changed.push(PaymentRow::from(payment));
             match payment.next_work(change, new.occurred_at) {
-                Some(work) => due.push(work::Due::new(payment, work)),
+                Some(work) => {
+                    let claim = claim.filter(|_| work.what == WorkKind::Inquire);
+                    due.push(work::Due::new(payment, work, claim));
+                }
                 None => done.push((*id, payment.attempt)),
             }
         }

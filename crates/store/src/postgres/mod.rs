@@ -91,9 +91,12 @@ impl Servers {
 
     /// Listens on the primary. It ends with an error when the primary is another one.
     pub(crate) async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
-        let listening = self.primary.begin(|pool| async move { PgListener::connect_with(&pool).await }).await;
-        let (mut listener, _) = listening?;
-        listener.listen(channel).await?;
+        let listen = |pool| async move {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        let (listener, _) = self.primary.begin(listen).await?;
         Ok(listener)
     }
 

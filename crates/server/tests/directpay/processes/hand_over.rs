@@ -7,6 +7,7 @@ use directpay_domain::payment::{Actor, Command, NewEvent};
 use directpay_domain::rail::DelayScale;
 use directpay_server::clock::{self, Clock, Stopwatch};
 use directpay_store::payments::{self, Instructed};
+use directpay_store::work::Claim;
 use directpay_store::{Db, Tx, work};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -161,7 +162,8 @@ async fn intends_and_dies(db: &Db, id: &str, claim: Duration) {
     let now_us = clock.process_us();
     let until_us = now_us + i64::try_from(claim.as_micros()).unwrap();
     let mut tx = db.begin().await.unwrap();
-    let claimed = work::claim(&mut tx, clock.business(), now_us, until_us, clock::new_id(), 1).await.unwrap();
+    let claim = Claim { by: clock::new_id(), until_us };
+    let claimed = work::claim(&mut tx, clock.business(), now_us, claim, 1).await.unwrap();
     assert_eq!(claimed.len(), 1);
     payments::record(&mut tx, &[submit]).await.unwrap();
     tx.commit().await.unwrap();

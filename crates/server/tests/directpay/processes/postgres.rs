@@ -185,9 +185,9 @@ async fn ask(url: &str, statement: &str) -> Result<Vec<String>, tokio_postgres::
     drop(client);
     // Only its end is of interest.
     let _ended = talking.await;
-    let rows = answers.iter().filter_map(|answer| match answer {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
-    });
-    Ok(rows.collect())
+    let first = |answer: &SimpleQueryMessage| {
+        let SimpleQueryMessage::Row(row) = answer else { return None };
+        row.get(0).map(str::to_owned)
+    };
+    Ok(answers.iter().filter_map(first).collect())
 }
