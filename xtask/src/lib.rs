@@ -11,6 +11,7 @@ pub mod guard;
 pub mod migrations;
 pub mod postgres;
 pub mod process;
+pub mod seed;
 pub mod server;
 pub mod table;
 pub mod test;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, ceiling, load};
-use xtask::{fuzz, guard, migrations, postgres, process, test};
+use xtask::{fuzz, guard, migrations, postgres, process, seed, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Automation of the DirectPay workspace")]
@@ -23,6 +23,8 @@ enum Command {
     FuzzApi(fuzz::Arguments),
     /// Measure how many payments a second are accepted and settled, on both databases.
     Bench(bench::Arguments),
+    /// Fill a database with settled payments.
+    SeedData(seed::Arguments),
     /// Append the migrations that are about to be released to the list of those that never change.
     FreezeMigrations,
     /// Send payments and print what came back.
@@ -49,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BenchLoad(arguments) => load::run(&arguments),
         Command::BenchCeiling => ceiling::run(),
+        Command::SeedData(arguments) => seed::run(&arguments),
         Command::FreezeMigrations => migrations::freeze(),
         Command::Guard(arguments) => guard::run(&arguments),
     }

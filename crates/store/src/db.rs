@@ -131,6 +131,9 @@ impl WorkListener {
     }
 }
 
+/// Every statement's text is logged under this name at level TRACE; values never are.
+const STATEMENTS: &str = "directpay_store::statements";
+
 /// Runs one expression against whichever engine the transaction belongs to, and remembers a failure.
 macro_rules! on_engine {
     ($self:ident, $sql:ident, |$file:ident| $sqlite:expr, |$server:ident| $postgres:expr) => {{
@@ -140,10 +143,12 @@ macro_rules! on_engine {
         let result = match &mut $self.engine {
             Engine::Sqlite($file) => {
                 let $sql = text.sqlite;
+                tracing::trace!(target: STATEMENTS, sql = $sql);
                 $sqlite
             }
             Engine::Postgres(PostgresTx { tx, source }) => {
                 let ($sql, $server) = (text.postgres, &mut **tx);
+                tracing::trace!(target: STATEMENTS, sql = $sql);
                 source.attend(async { $postgres }).await
             }
         };

@@ -52,7 +52,11 @@ fn says(line: &str, word: &str) -> bool {
 /// Money, dates and rates are whole numbers.
 fn floats(tree: &Tree) -> Vec<String> {
     let exact = ["crates/domain/", "crates/store/", "crates/bank_files/"];
-    let files = tree.rust().filter(|(file, _)| exact.iter().any(|folder| file.path.starts_with(folder)));
+    // They name floats to refuse them: serde asks about every kind of value.
+    let refusing = ["crates/store/src/sqlite/bind.rs", "crates/store/src/sqlite/row.rs"];
+    let files = tree.rust().filter(|(file, _)| {
+        exact.iter().any(|folder| file.path.starts_with(folder)) && !refusing.contains(&file.path.as_str())
+    });
     files
         .flat_map(|(file, rust)| {
             let lines = [rust.lines_with("f32"), rust.lines_with("f64")].concat();

@@ -203,6 +203,10 @@ const OURS: &str = "the bank carried out all that we say it did";
                         SELECT id FROM payments WHERE idempotency_key = 'waiting')", &[FOLD])]
 #[case::event_of_nobody("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
                          SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}' FROM users WHERE role = 'RENTER'", &[ORPHANS])]
+#[case::work_of_nobody("INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
+                        SELECT id, 'SUBMIT', 1, 0, 0 FROM users WHERE role = 'RENTER'", &[ORPHANS])]
+#[case::outcome_of_nothing("INSERT INTO bank_outcomes (position, reference, state, occurred_at)
+                            VALUES (9999, 'nobody-1', 'SETTLED', 0)", &[ORPHANS])]
 #[case::event_type("UPDATE events SET event_type = 'payment_failed' WHERE event_type = 'payment_cancelled'", &[SEQUENCE])]
 #[case::event_time("UPDATE events SET occurred_at = 0 WHERE event_type = 'payment_cancelled'", &[SEQUENCE])]
 #[case::body("UPDATE events SET body = replace(body, 'CANCELLED', 'COMPLETED') WHERE event_type = 'payment_cancelled'", &[FOLD])]

@@ -10,6 +10,7 @@ use directpay_store::{Db, PoolSize};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::plans;
 use crate::world::World;
 
 const VARIABLE: &str = "DIRECTPAY_TEST_POSTGRES";
@@ -48,8 +49,10 @@ pub(crate) fn at_postgres(story: impl AsyncFn(&str)) {
 
 async fn tell(db: Db, story: &impl AsyncFn(&World)) {
     db.migrate().await.unwrap();
+    plans::watch();
     let world = World::new(db);
     story(&world).await;
+    plans::check(&world.db).await;
     world.db.close().await;
 }
 

@@ -15,6 +15,7 @@ mod initiate;
 mod leases;
 mod lists;
 mod people;
+mod plans;
 mod record;
 mod servers;
 mod transactions;

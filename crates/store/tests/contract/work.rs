@@ -5,7 +5,8 @@ use std::time::Duration;
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Command, WorkKind};
 use directpay_domain::time::SECOND_US;
-use directpay_store::work::{self, Claimed};
+use directpay_store::payments as doors;
+use directpay_store::work::{self, Claim, Claimed};
 use uuid::Uuid;
 
 use crate::harness::{on_both_engines, on_postgres};
@@ -26,7 +27,7 @@ async fn claim(world: &World, by: Uuid, now_us: i64, limit: i64) -> Vec<PaymentI
 
 async fn claimed(world: &World, by: Uuid, now_us: i64, limit: i64) -> Vec<Claimed> {
     let due = world.now();
-    world.keep(async |tx| work::claim(tx, due, now_us, now_us + UNTIL - NOW, by, limit).await).await
+    world.keep(async |tx| work::claim(tx, due, now_us, Claim { by, until_us: now_us + UNTIL - NOW }, limit).await).await
 }
 
 async fn payments(world: &World, house: &House, count: usize) -> Vec<PaymentId> {
@@ -61,8 +62,8 @@ fn claimers_do_not_wait_for_each_other() {
         let mut anne = world.db.begin().await.unwrap();
         let mut bert = world.db.begin().await.unwrap();
 
-        let annes = work::claim(&mut anne, due, NOW, UNTIL, ANNE, 2).await.unwrap();
-        let berts = work::claim(&mut bert, due, NOW, UNTIL, BERT, 9).await.unwrap();
+        let annes = work::claim(&mut anne, due, NOW, Claim { by: ANNE, until_us: UNTIL }, 2).await.unwrap();
+        let berts = work::claim(&mut bert, due, NOW, Claim { by: BERT, until_us: UNTIL }, 9).await.unwrap();
 
         assert_eq!((annes.len(), berts.len(), ids.len()), (2, 1, 3));
         anne.commit().await.unwrap();
@@ -93,12 +94,12 @@ fn a_claim_expires_and_can_be_renewed_by_its_holder() {
         let ids = payments(world, &world.house().await, 1).await;
         claim(world, ANNE, NOW, 9).await;
         assert_eq!(claim(world, BERT, UNTIL - 1, 9).await, []);
-        world.keep(async |tx| work::renew(tx, ANNE, UNTIL - 1, UNTIL + 500).await).await;
-        world.keep(async |tx| work::renew(tx, BERT, UNTIL - 1, UNTIL + 900).await).await;
+        world.keep(async |tx| work::renew(tx, Claim { by: ANNE, until_us: UNTIL + 500 }, UNTIL - 1).await).await;
+        world.keep(async |tx| work::renew(tx, Claim { by: BERT, until_us: UNTIL + 900 }, UNTIL - 1).await).await;
         assert_eq!(claim(world, BERT, UNTIL, 9).await, []);
 
         // What has expired is not renewed: somebody else may be at it.
-        world.keep(async |tx| work::renew(tx, ANNE, UNTIL + 500, UNTIL + 900).await).await;
+        world.keep(async |tx| work::renew(tx, Claim { by: ANNE, until_us: UNTIL + 900 }, UNTIL + 500).await).await;
 
         assert_eq!(claim(world, BERT, UNTIL + 500, 9).await, ids);
     });
@@ -163,7 +164,7 @@ fn a_new_attempt_is_nobodys_yet() {
         assert_eq!((submit[0].what, submit[0].attempt), (WorkKind::Submit, 2));
         // Anne comes late with her first attempt: Bert's claim and the second attempt's work stay.
         world.keep(async |tx| work::finish(tx, &[(ids[0], 1)]).await).await;
-        world.keep(async |tx| work::renew(tx, ANNE, NOW, UNTIL * 9).await).await;
+        world.keep(async |tx| work::renew(tx, Claim { by: ANNE, until_us: UNTIL * 9 }, NOW).await).await;
         world.keep(async |tx| work::release(tx, ANNE).await).await;
         assert_eq!(claim(world, ANNE, NOW, 9).await, []);
         assert_eq!(claim(world, ANNE, UNTIL, 9).await, ids);
@@ -201,7 +202,7 @@ fn tending_the_queue_and_recording_facts_never_wait_for_each_other_in_a_circle()
         let rounds = 40_i64;
         let tending = async {
             for round in 0..rounds * 3 {
-                world.keep(async |tx| work::renew(tx, ANNE, NOW, UNTIL + round).await).await;
+                world.keep(async |tx| work::renew(tx, Claim { by: ANNE, until_us: UNTIL + round }, NOW).await).await;
                 let late: Vec<_> = ids.iter().rev().map(|id| (*id, 0)).collect();
                 world.keep(async |tx| work::put_off(tx, &late, world.now()).await).await;
             }
@@ -219,4 +220,41 @@ fn tending_the_queue_and_recording_facts_never_wait_for_each_other_in_a_circle()
         };
         tokio::join!(tending, recording);
     });
+}
+
+#[test]
+fn what_one_takes_another_passes_over_and_the_intent_keeps_it() {
+    on_postgres(async |world| {
+        let house = world.house().await;
+        let ids = payments(world, &house, 3).await;
+        let due = world.now();
+        let mut anne = world.db.begin().await.unwrap();
+        let mut bert = world.db.begin().await.unwrap();
+        let annes = work::take(&mut anne, due, NOW, 2).await.unwrap();
+        let berts = work::take(&mut bert, due, NOW, 9).await.unwrap();
+        assert_eq!((annes.len(), berts.len(), ids.len()), (2, 1, 3));
+    });
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let ids = payments(world, &house, 2).await;
+        let claim = Claim { by: ANNE, until_us: UNTIL };
+        world
+            .keep(async |tx| {
+                let taken = work::take(tx, world.now(), NOW, 9).await?;
+                let of: Vec<_> = taken.iter().map(|one| one.payment_id).collect();
+                let held = doors::hold(tx, &of).await?;
+                let submit = [world.instructed(ids[0], Command::Submit)];
+                doors::record_held(tx, held, &submit, Some(claim)).await?;
+                work::keep(tx, &[(ids[1], 1)], claim).await
+            })
+            .await;
+
+        assert_eq!(claim_of(world, BERT, NOW).await, 0, "both are Anne's");
+        assert_eq!(claim_of(world, BERT, UNTIL).await, 2, "until her claims run out");
+        assert_eq!(world.count("SELECT COUNT(*) FROM due_work WHERE what = 'INQUIRE'").await, 1);
+    });
+}
+
+async fn claim_of(world: &World, by: Uuid, now_us: i64) -> usize {
+    claimed(world, by, now_us, 9).await.len()
 }

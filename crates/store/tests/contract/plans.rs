@@ -1,0 +1,117 @@
+//! No statement of the program may read a whole table that grows with the payments: after every story the plans of all
+//! statements that it ran are looked at.
+//!
+//! The size of the tables does not matter to this: without statistics SQLite chooses a plan by the indexes alone, and
+//! PostgreSQL is told to take an index wherever there is one. Statements without a parameter are those of the tests
+//! themselves and of the audit, which reads everything.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::{Mutex, Once};
+
+use directpay_store::{Db, Tx};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// What grows with the payments.
+const GROWING: [&str; 6] = ["payments", "events", "postings", "bank_instructions", "bank_outcomes", "charges"];
+
+/// Read by the audit with a parameter, page by page, or by a test.
+const MAY_READ_ALL: [&str; 5] = [
+    "WHERE $1 < p.id ORDER BY p.id",
+    "WHERE $1 < i.reference",
+    "WHERE $1 < id AND (status",
+    " HAVING ",
+    "CASE WHEN debit = $1",
+];
+
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+struct Watcher;
+
+impl<S: Subscriber> Layer<S> for Watcher {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "directpay_store::statements" {
+            event.record(&mut Watcher);
+        }
+    }
+}
+
+impl Visit for Watcher {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let is_of_the_audit = MAY_READ_ALL.iter().any(|part| value.contains(part));
+        if field.name() == "sql" && value.contains('$') && !is_of_the_audit {
+            SEEN.lock().unwrap().insert(value.to_owned());
+        }
+    }
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}
+
+/// Begins to note every statement.
+pub(crate) fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Watcher)).unwrap();
+    });
+    SEEN.lock().unwrap().clear();
+}
+
+/// Looks at the plans of what was noted.
+pub(crate) async fn check(db: &Db) {
+    let seen = SEEN.lock().unwrap().clone();
+    let mut bad = Vec::new();
+    for sql in seen.iter().filter(|sql| is_plannable(sql)) {
+        let mut tx = db.begin().await.unwrap();
+        let plan = match db {
+            Db::Sqlite(_) => sqlite_plan(&mut tx, sql).await,
+            Db::Postgres(_) => postgres_plan(&mut tx, sql).await,
+        };
+        bad.extend(plan.iter().filter(|step| reads_all(sql, step)).map(|step| format!("{step}\n    of {sql}")));
+    }
+    assert!(bad.is_empty(), "these read a whole table:\n{}", bad.join("\n"));
+}
+
+fn is_plannable(sql: &str) -> bool {
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| sql.trim_start().starts_with(verb))
+        && !sql.contains("pg_notify")
+}
+
+fn for_ever(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+async fn sqlite_plan(tx: &mut Tx, sql: &str) -> Vec<String> {
+    let explain = for_ever(format!("EXPLAIN QUERY PLAN {sql}"));
+    let steps: Vec<(i64, i64, i64, String)> = tx.fetch_all(explain, ()).await.unwrap();
+    steps.into_iter().map(|(_, _, _, step)| step).collect()
+}
+
+/// The plan that is kept, whatever the values.
+async fn postgres_plan(tx: &mut Tx, sql: &str) -> Vec<String> {
+    let count = (1..=20).rev().find(|number| sql.contains(&format!("${number}"))).unwrap_or(0);
+    let nulls = vec!["NULL"; count].join(", ");
+    tx.execute("SET LOCAL plan_cache_mode = force_generic_plan", ()).await.unwrap();
+    tx.execute(for_ever(format!("PREPARE looked_at AS {sql}")), ()).await.unwrap();
+    let steps: Vec<(String,)> =
+        tx.fetch_all(for_ever(format!("EXPLAIN EXECUTE looked_at({nulls})")), ()).await.unwrap();
+    tx.execute("DEALLOCATE looked_at", ()).await.unwrap();
+    steps.into_iter().map(|(step,)| step).collect()
+}
+
+/// Whether a step of a plan goes through a whole table, or a whole index of it, under its name or an alias.
+fn reads_all(sql: &str, step: &str) -> bool {
+    let is_growing =
+        |name: &str| GROWING.iter().any(|table| *table == name || sql.contains(&format!("{table} {name} ")));
+    let scanned = step.trim_start().strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+    let sequential = step.split_once("Seq Scan on ").and_then(|(_, rest)| rest.split(' ').next());
+    scanned.into_iter().chain(sequential).any(is_growing)
+}
+
+#[test]
+fn a_plan_that_reads_a_whole_table_is_found() {
+    assert!(reads_all("SELECT 1 FROM payments p WHERE p.rail = $1", "SCAN p"));
+    assert!(reads_all("SELECT 1 FROM events", "  ->  Seq Scan on events  (cost=0.00)"));
+    assert!(!reads_all("SELECT 1 FROM payments p WHERE p.id = $1", "SEARCH p USING PRIMARY KEY (id=?)"));
+    assert!(!reads_all("SELECT 1 FROM leases l", "SCAN l"));
+}
