@@ -93,10 +93,10 @@ impl SerializeMap for Object<'_, '_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        match serde_json::to_value(key).map_err(Error::custom)? {
-            Value::String(key) => self.key = key,
-            _ => return Err(Error::custom("the key of an object is text")),
-        }
+        let Value::String(key) = serde_json::to_value(key).map_err(Error::custom)? else {
+            return Err(Error::custom("the key of an object is text"));
+        };
+        self.key = key;
         Ok(())
     }
 

@@ -17,14 +17,14 @@ struct SqliteError {
 
 /// What SQLite says, as the error of a database; what the driver says, as one of the protocol.
 pub(crate) fn failure(error: rusqlite::Error) -> sqlx::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, message) => sqlx::Error::Database(Box::new(SqliteError {
-            primary: failure.code,
-            code: failure.extended_code,
-            message: message.unwrap_or_else(|| failure.to_string()),
-        })),
-        other => sqlx::Error::Decode(Box::new(other)),
-    }
+    let rusqlite::Error::SqliteFailure(failure, message) = error else {
+        return sqlx::Error::Decode(Box::new(error));
+    };
+    sqlx::Error::Database(Box::new(SqliteError {
+        primary: failure.code,
+        code: failure.extended_code,
+        message: message.unwrap_or_else(|| failure.to_string()),
+    }))
 }
 
 impl DatabaseError for SqliteError {

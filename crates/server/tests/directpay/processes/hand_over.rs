@@ -24,7 +24,8 @@ const COMPLETED: &str = "SELECT COUNT(*) FROM payments WHERE status = 'COMPLETED
 const PROCESSING: &str = "SELECT COUNT(*) FROM payments WHERE status = 'PROCESSING'";
 /// Workers that wait for a bank that hesitates.
 const HANDING_OVER: &str = "SELECT COUNT(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO bank%'";
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+      AND (query LIKE 'INSERT INTO bank%' OR query LIKE 'SELECT position FROM bank_counter%')";
 const INSTRUCTIONS: &str = "SELECT COUNT(*) FROM bank_instructions";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
