@@ -10,7 +10,7 @@ use directpay_domain::rail::DelayScale;
 /// Where the data is and how to talk about it; the same for every command.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// sqlite://FILE or postgres://USER:PASSWORD@HOST[:PORT][,HOST[:PORT]…]/DATABASE
+    /// sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE; several HOST:PORT with commas between
     #[arg(
         long,
         env = "DIRECTPAY_DATABASE_URL",

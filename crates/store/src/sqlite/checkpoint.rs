@@ -1,8 +1,9 @@
 //! Folding the log into the file, beside the writer.
 //!
 //! Left to itself SQLite does it inside of some unlucky commit, once the log is long enough, and everybody waits. Here a
-//! thread of its own copies pages while the writer goes on. The log begins anew only when nothing of it is left to copy, so
-//! once it is long the last few pages are copied while the writer waits, which is short.
+//! thread of its own copies pages while the writer goes on. It does so seldom, because a page that changes often is copied once
+//! for all its changes. The log begins anew only when nothing of it is left to copy: a second pass copies what was written
+//! during the first, and the last few pages are copied while the writer waits, which is short.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,9 +12,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// How often the thread looks, when something was committed.
-const EVERY: Duration = Duration::from_millis(50);
-/// From this many pages on the log is to begin anew.
+/// How often the thread copies, when something was committed.
+const EVERY: Duration = Duration::from_secs(1);
+/// From this many pages on the log is to begin anew: 16 MiB.
 const LONG_PAGES: i64 = 4_000;
 
 type Writer = tokio::sync::Mutex<Option<Connection>>;
@@ -83,6 +84,7 @@ fn copy(connection: &Connection, writer: &Weak<Writer>, signal: &Signal) {
         if pages < LONG_PAGES {
             continue;
         }
+        let Ok(_) = checkpoint(connection) else { continue };
         let Some(writer) = writer.upgrade() else { return };
         let held = writer.blocking_lock();
         // What could not be copied now is copied the next time.
