@@ -5,8 +5,7 @@
 //! for all its changes. The log begins anew only when nothing of it is left to copy: a second pass copies what was written
 //! during the first, and the last few pages are copied while the writer waits, which is short.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,8 +26,31 @@ pub(super) struct Checkpoints {
 
 #[derive(Debug, Default)]
 struct Signal {
-    committed: AtomicBool,
-    stopped: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// There is something in the log that was not copied.
+    committed: bool,
+    stopped: bool,
+}
+
+impl Signal {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a commit, and a while longer; false when it is time to end.
+    fn wait(&self) -> bool {
+        let idle = |state: &mut State| !state.committed && !state.stopped;
+        let state = self.changed.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(state, EVERY, |state| !state.stopped);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.committed = false;
+        !state.stopped
+    }
 }
 
 impl Checkpoints {
@@ -42,21 +64,21 @@ impl Checkpoints {
 
     /// There is more in the log.
     pub(super) fn committed(&self) {
-        if !self.signal.committed.swap(true, Ordering::Relaxed) {
-            self.wake();
+        let mut state = self.signal.state();
+        if !state.committed {
+            state.committed = true;
+            self.signal.changed.notify_all();
         }
     }
 
-    fn wake(&self) {
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            thread.thread().unpark();
-        }
+    fn stop(&self) {
+        self.signal.state().stopped = true;
+        self.signal.changed.notify_all();
     }
 
     /// Ends the thread and waits for its end.
     pub(super) fn finish(&self) {
-        self.signal.stopped.store(true, Ordering::Relaxed);
-        self.wake();
+        self.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A thread that panicked has ended, too.
         let _ended = thread.map(JoinHandle::join);
@@ -65,21 +87,12 @@ impl Checkpoints {
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        self.signal.stopped.store(true, Ordering::Relaxed);
-        self.wake();
+        self.stop();
     }
 }
 
 fn copy(connection: &Connection, writer: &Weak<Writer>, signal: &Signal) {
-    loop {
-        while !signal.committed.load(Ordering::Relaxed) && !signal.stopped.load(Ordering::Relaxed) {
-            thread::park();
-        }
-        thread::park_timeout(EVERY);
-        if signal.stopped.load(Ordering::Relaxed) {
-            return;
-        }
-        signal.committed.store(false, Ordering::Relaxed);
+    while signal.wait() {
         let Ok(pages) = checkpoint(connection) else { continue };
         if pages < LONG_PAGES {
             continue;
