@@ -12,6 +12,7 @@ use crate::access::tokens::Tokens;
 use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::intake::Intake;
+use crate::remembered::Remembered;
 use crate::secrets::Vault;
 
 /// The parts of a running DirectPay. Clones are the same one.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub batch_max: usize,
     /// Whether sign-ins are throttled.
     pub rate_limit: RateLimit,
+    /// What was accepted a moment ago.
+    pub remembered: Remembered,
     /// Rings when there is new work for a payment.
     pub bell: Bell,
     /// Rings when the bank may have something to tell.

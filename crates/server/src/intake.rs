@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use directpay_domain::id::PaymentId;
-use directpay_store::payments::{self, Fresh, Outcome};
+use directpay_store::payments::{self, Fresh, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::app::Bell;
+use crate::remembered::Remembered;
 
 /// Requests waiting at most; at ten thousand a second they wait for a fifth of a second.
 const QUEUE_MAX: usize = 2048;
@@ -56,13 +57,20 @@ impl Writers {
 }
 
 impl Intake {
-    /// Starts the writers; they ring `bell` whenever there is something new for the workers.
-    pub fn start(db: &Db, bell: &Bell, batch_max: usize) -> (Intake, Writers) {
+    /// Starts the writers; they ring `bell` whenever there is something new for the workers, who find it `remembered`.
+    pub fn start(db: &Db, bell: &Bell, remembered: &Remembered, batch_max: usize) -> (Intake, Writers) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         let count = if db.is_shared() { SHARED_WRITERS } else { 1 };
         let writers = (0..count)
-            .map(|_| tokio::spawn(write(db.clone(), Arc::clone(&waiting), bell.clone(), batch_max)))
+            .map(|_| Writer {
+                db: db.clone(),
+                waiting: Arc::clone(&waiting),
+                bell: bell.clone(),
+                remembered: remembered.clone(),
+                batch_max,
+            })
+            .map(|writer| tokio::spawn(writer.write()))
             .collect();
         (Intake { queue }, Writers(writers))
     }
@@ -75,25 +83,41 @@ impl Intake {
     }
 }
 
-async fn write(db: Db, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>, bell: Bell, batch_max: usize) {
-    let mut batch = Vec::with_capacity(batch_max);
-    loop {
-        let taken = waiting.lock().await.recv_many(&mut batch, batch_max).await;
-        if taken == 0 {
-            return;
-        }
-        let (fresh, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|one| (one.fresh, one.answer)).unzip();
-        // A task of its own, so that a panic costs one batch and not the writer.
-        let count = fresh.len();
-        let judged = db.spawn(initiate_all(db.clone(), fresh)).await;
-        let outcomes = judged.unwrap_or_else(|error| {
-            tracing::error!(%error, "a batch panicked");
-            vec![Err(IntakeError::Failed); count]
-        });
-        bell.ring();
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // Who has gone away in the meantime will ask again with the same key.
-            let _gone = answer.send(outcome);
+/// Takes what is waiting and writes it, batch after batch.
+struct Writer {
+    db: Db,
+    waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+    bell: Bell,
+    remembered: Remembered,
+    batch_max: usize,
+}
+
+impl Writer {
+    async fn write(self) {
+        let mut batch = Vec::with_capacity(self.batch_max);
+        loop {
+            let taken = self.waiting.lock().await.recv_many(&mut batch, self.batch_max).await;
+            if taken == 0 {
+                return;
+            }
+            let (fresh, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|one| (one.fresh, one.answer)).unzip();
+            // A task of its own, so that a panic costs one batch and not the writer.
+            let count = fresh.len();
+            let judged = self.db.spawn(initiate_all(self.db.clone(), fresh)).await;
+            let outcomes = judged.unwrap_or_else(|error| {
+                tracing::error!(%error, "a batch panicked");
+                vec![Err(IntakeError::Failed); count]
+            });
+            for outcome in &outcomes {
+                if let Ok(Outcome::Initiated(Initiated { payment, replayed: false })) = outcome {
+                    self.remembered.keep(payment);
+                }
+            }
+            self.bell.ring();
+            for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                // Who has gone away in the meantime will ask again with the same key.
+                let _gone = answer.send(outcome);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod instruct;
 pub mod intake;
+pub mod remembered;
 pub mod running;
 pub mod scheduling;
 pub mod secrets;

@@ -22,6 +22,7 @@ use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
 use crate::intake::{Intake, Writers};
+use crate::remembered::Remembered;
 use crate::workers::Workers;
 use crate::{api, secrets};
 
@@ -155,8 +156,8 @@ impl Running {
         let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
         drop(tx);
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
-        let bell = Bell::default();
-        let (intake, writers) = Intake::start(&opened.db, &bell, manner.batch_max);
+        let (bell, remembered) = (Bell::default(), Remembered::default());
+        let (intake, writers) = Intake::start(&opened.db, &bell, &remembered, manner.batch_max);
         let app = App::new(Parts {
             db: opened.db.clone(),
             clock: clock.clone(),
@@ -167,6 +168,7 @@ impl Running {
             scale: manner.scale,
             batch_max: manner.batch_max,
             rate_limit: manner.rate_limit,
+            remembered,
             bell,
             bank_bell: Bell::default(),
             pulse: Pulse::default(),

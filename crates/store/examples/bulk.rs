@@ -19,7 +19,7 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::payment::initiate::Initiation;
-use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment};
+use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment, Status};
 use directpay_domain::rail::{DelayScale, Rail};
 use directpay_domain::schedule;
 use directpay_domain::time::Instant;
@@ -27,7 +27,7 @@ use directpay_domain::user::Role;
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
 use directpay_store::bank_book::{self, Instruction, Plan};
 use directpay_store::leases::Lease;
-use directpay_store::payments::{self, Fresh, Instructed, Outcome, Recorded};
+use directpay_store::payments::{self, Fresh, Held, Initiated, Instructed, Outcome};
 use directpay_store::properties::Property;
 use directpay_store::users::{NewUser, RenterOfLease, User};
 use directpay_store::work::Claim;
@@ -53,6 +53,10 @@ struct Arguments {
     tenancies: usize,
 }
 
+/// As the service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tenancies of one landlord.
 const TENANCIES_EACH: usize = 10;
 const CONNECTIONS: PoolSize = PoolSize(4);
@@ -71,9 +75,9 @@ async fn main() -> Result<()> {
         let count = arguments.batch.min(arguments.payments - done);
         let payers = tenancies.iter().cycle().skip(done % tenancies.len()).take(count);
         let begun = Stopwatch::now();
-        bulk.accept(payers).await?;
+        let accepted = bulk.accept(payers).await?;
         accepting += begun.elapsed();
-        bulk.settle(count).await?;
+        bulk.settle(accepted).await?;
         done += count;
         progress.set_position(done.try_into()?);
     }
@@ -240,59 +244,54 @@ struct Bulk {
 
 impl Bulk {
     /// As the intake.
-    async fn accept(&self, payers: impl Iterator<Item = &Tenancy>) -> Result<()> {
+    async fn accept(&self, payers: impl Iterator<Item = &Tenancy>) -> Result<Held> {
         let batch = payers.map(fresh).collect::<Result<Vec<_>>>()?;
         let mut tx = self.db.begin().await?;
         let outcomes = payments::initiate(&mut tx, &batch).await?;
         tx.commit().await?;
-        let all_new = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Initiated(one) if !one.replayed));
-        ensure!(all_new, "a payment was not accepted: {outcomes:?}");
+        outcomes.into_iter().map(accepted).collect()
+    }
+
+    /// As the submit worker and the bank.
+    async fn settle(&self, accepted: Held) -> Result<()> {
+        let (count, mut held) = (accepted.len(), accepted);
+        let instructions = self.submit(&mut held).await?;
+        ensure!(instructions.len() == count, "{} of {count} were due", instructions.len());
+        let taken = bank_book::accept(&self.db, &instructions).await?;
+        ensure!(taken.len() == count, "the bank took {} of {count}", taken.len());
+        let settle = |attempt| Command::Settle { attempt };
+        let commands: Vec<_> = taken.iter().map(|r| instructed(r.payment_id, settle(r.attempt))).collect();
+        let ids: Vec<_> = held.keys().copied().collect();
+        let mut tx = self.db.begin().await?;
+        let mut held = payments::hold_remembered(&mut tx, &ids, held).await?;
+        payments::record_held(&mut tx, &mut held, commands, None).await?;
+        tx.commit().await?;
         Ok(())
     }
 
-    /// As the submit worker, the bank, and the settle worker.
-    async fn settle(&self, count: usize) -> Result<()> {
-        let instructions = self.submit(i64::try_from(count)?).await?;
-        ensure!(instructions.len() == count, "{} of {count} were due", instructions.len());
-        let taken = bank_book::accept(&self.db, &instructions).await?;
-        let finished: Vec<_> = taken.iter().map(|reference| (reference.payment_id, reference.attempt)).collect();
-        let mut tx = self.db.begin().await?;
-        work::finish(&mut tx, &finished).await?;
-        tx.commit().await?;
-        self.record_settlements(i64::try_from(count)?).await
-    }
-
-    async fn submit(&self, count: i64) -> Result<Vec<Instruction>> {
+    async fn submit(&self, held: &mut Held) -> Result<Vec<Instruction>> {
         let now_us = now().micros();
         let claim = Claim { by: self.claimant, until_us: now_us + 60_000_000 };
         let mut tx = self.db.begin().await?;
-        let taken = work::take(&mut tx, now(), now_us, count).await?;
-        let ids: Vec<_> = taken.iter().map(|one| one.payment_id).collect();
-        let held = payments::hold(&mut tx, &ids).await?;
+        let taken = work::take(&mut tx, now(), now_us, i64::try_from(held.len())?).await?;
         let accounts: Vec<_> =
             held.values().flat_map(|p| [p.terms.payer.account_id, p.terms.payee.account_id]).collect();
         work::sealed_accounts(&mut tx, &accounts).await?;
-        let commands: Vec<_> = ids.iter().map(|id| instructed(*id, Command::Submit)).collect();
-        let recorded = payments::record_held(&mut tx, held, &commands, Some(claim)).await?;
+        let commands: Vec<_> = taken.iter().map(|one| instructed(one.payment_id, Command::Submit)).collect();
+        payments::record_held(&mut tx, held, commands, Some(claim)).await?;
         tx.commit().await?;
-        recorded.into_iter().map(instruction).collect()
+        taken.iter().map(|one| instruction(held.get(&one.payment_id))).collect()
     }
+}
 
-    async fn record_settlements(&self, count: i64) -> Result<()> {
-        let mut tx = self.db.begin_read().await?;
-        let from = bank_book::cursor(&mut tx, bank_book::CONNECTION).await?;
-        drop(tx);
-        let told = bank_book::told_since(&self.db, from, count).await?;
-        let last = told.last().context("the bank told nothing")?;
-        let settle = |attempt| Command::Settle { attempt };
-        let commands: Vec<_> =
-            told.iter().map(|t| instructed(t.reference.payment_id, settle(t.reference.attempt))).collect();
-        let mut tx = self.db.begin().await?;
-        let moved = bank_book::move_cursor(&mut tx, bank_book::CONNECTION, from, last.position).await?;
-        ensure!(moved, "a worker runs on this database; stop it first");
-        payments::record(&mut tx, &commands).await?;
-        tx.commit().await?;
-        Ok(())
+fn accepted(outcome: Outcome) -> Result<(PaymentId, Payment)> {
+    match outcome {
+        Outcome::Initiated(Initiated { ref payment, replayed: false }) => {
+            Ok((payment.terms.id, Payment::clone(payment)))
+        }
+        Outcome::Initiated(_) | Outcome::KeyReused(_) | Outcome::Refused(_) => {
+            bail!("a payment was not accepted: {outcome:?}")
+        }
     }
 }
 
@@ -313,9 +312,10 @@ fn fresh(tenancy: &Tenancy) -> Result<Fresh> {
     Ok(Fresh { initiation, payment_id, event: event(Actor::User(tenancy.renter)), at: at() })
 }
 
-fn instruction(recorded: Recorded) -> Result<Instruction> {
-    let Recorded::Now(payment) = recorded else { bail!("a payment was not handed over: {recorded:?}") };
-    let Payment { terms, .. } = payment.as_ref();
+fn instruction(payment: Option<&Payment>) -> Result<Instruction> {
+    let payment = payment.context("a worker runs on this database; stop it first")?;
+    ensure!(payment.status == Status::Processing, "a payment was not handed over: {payment:?}");
+    let terms = &payment.terms;
     Ok(Instruction {
         reference: payment.reference(),
         rail: terms.rail,

@@ -58,7 +58,7 @@ fn unreadable(what: &'static str) -> StoreError {
 pub enum Plan {
     /// Nothing, ever.
     Hold,
-    /// Carry it out while it is accepted.
+    /// Carry it out while the sender waits.
     SettleAtOnce,
     /// Carry it out.
     Settle {
@@ -102,12 +102,6 @@ pub struct Instruction {
     pub plan: Plan,
 }
 
-impl Instruction {
-    fn settles_at_once(&self) -> bool {
-        matches!(self.plan, Plan::SettleAtOnce)
-    }
-}
-
 #[derive(Serialize)]
 struct InstructionRow<'a> {
     reference: String,
@@ -127,7 +121,10 @@ struct InstructionRow<'a> {
 
 impl<'a> InstructionRow<'a> {
     fn new(instruction: &'a Instruction) -> InstructionRow<'a> {
-        let state = if instruction.settles_at_once() { State::Settled } else { State::Accepted };
+        let state = match instruction.plan {
+            Plan::SettleAtOnce => State::Settled,
+            Plan::Hold | Plan::Settle { .. } | Plan::Refuse { .. } | Plan::SettleThenReturn { .. } => State::Accepted,
+        };
         let (next, reason, return_after) = match &instruction.plan {
             Plan::Hold | Plan::SettleAtOnce => (None, None, None),
             Plan::Settle { at } => (Some((State::Settled, at)), None, None),
@@ -154,9 +151,11 @@ impl<'a> InstructionRow<'a> {
     }
 }
 
-/// Takes instructions into the book. A reference that the bank has seen is not taken a second time.
+/// Takes instructions into the book, and carries out at once what is to be settled at once. A reference that the bank has seen
+/// is not taken a second time.
 ///
-/// Says which references are new.
+/// Says which references are new. Of what is carried out here nothing is told later: whoever handed it over hears it now, or by
+/// asking.
 pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Reference>, StoreError> {
     const ACCEPT: Sql = sql!(
         insert(bank_instructions: reference text, rail text, amount bigint, currency text, payer text, payee text,
@@ -168,16 +167,8 @@ pub async fn accept(db: &Db, instructions: &[Instruction]) -> Result<Vec<Referen
     let mut rows: Vec<_> = instructions.iter().map(InstructionRow::new).collect();
     // One order for all who submit.
     rows.sort_by(|one, other| one.reference.cmp(&other.reference));
-    let settled = instructions.iter().filter(|instruction| instruction.settles_at_once());
-    let settled: Vec<_> =
-        settled.map(|instruction| (instruction.reference.to_string(), instruction.accepted_at)).collect();
     let mut tx = db.begin().await?;
-    // Whoever writes the book holds the counter before any instruction: two that go the other way could wait for each other.
-    let last = if settled.is_empty() { 0 } else { take_counter(&mut tx).await? };
     let taken: HashSet<String> = tx.insert_new(ACCEPT, &rows, |row| row.reference.clone()).await?;
-    let told = settled.into_iter().filter(|(reference, _)| taken.contains(reference));
-    let told = (last + 1..).zip(told).map(|(position, (reference, at))| OutcomeRow::settled(position, reference, at));
-    tell(&mut tx, &told.collect::<Vec<_>>()).await?;
     tx.commit().await?;
     taken.iter().map(|reference| parse_reference(reference)).collect()
 }
@@ -191,18 +182,18 @@ struct ReferenceRow {
     reference: String,
 }
 
-/// Which of these references the bank has seen.
-pub async fn seen(db: &Db, references: &[Reference]) -> Result<Vec<Reference>, StoreError> {
+/// Which of these references the bank has seen, and what has become of them.
+pub async fn seen(db: &Db, references: &[Reference]) -> Result<Vec<(Reference, State)>, StoreError> {
     const SEEN: Sql = sql!(
-        "SELECT i.reference FROM",
+        "SELECT i.reference, i.state FROM",
         each(reference text),
         "bank_instructions i WHERE i.reference =",
         field(reference)
     );
     let rows: Vec<_> = references.iter().map(|reference| ReferenceRow { reference: reference.to_string() }).collect();
     let mut tx = db.begin_read().await?;
-    let found: Vec<(String,)> = tx.fetch_each(SEEN, &rows, ()).await?;
-    found.iter().map(|(reference,)| parse_reference(reference)).collect()
+    let found: Vec<(String, String)> = tx.fetch_each(SEEN, &rows, ()).await?;
+    found.iter().map(|(reference, state)| Ok((parse_reference(reference)?, State::parse(state)?))).collect()
 }
 
 /// Something that the bank tells.
@@ -280,13 +271,6 @@ struct OutcomeRow {
     reason_code: Option<String>,
     reason_text: Option<String>,
     occurred_at: i64,
-}
-
-impl OutcomeRow {
-    fn settled(position: i64, reference: String, at: Instant) -> OutcomeRow {
-        let state = State::Settled.name().to_owned();
-        OutcomeRow { position, reference, state, reason_code: None, reason_text: None, occurred_at: at.micros() }
-    }
 }
 
 /// What becomes of an instruction, as it is written.

@@ -40,8 +40,10 @@ macro_rules! part {
     // Leaves foreign key checks of others alone.
     (postgres for_update) => { " FOR NO KEY UPDATE " };
     (sqlite for_update) => { " " };
-    (postgres skip_locked_of($table:ident)) => { concat!(" FOR UPDATE OF ", stringify!($table), " SKIP LOCKED ") };
-    (sqlite skip_locked_of($table:ident)) => { " " };
+    (postgres skip_locked_of($first:ident $(, $table:ident)*)) => {
+        concat!(" FOR NO KEY UPDATE OF ", stringify!($first) $(, ", ", stringify!($table))*, " SKIP LOCKED ")
+    };
+    (sqlite skip_locked_of($($table:ident),*)) => { " " };
     // Which rows of `insert` are new: SQLite says so without.
     (postgres returning($column:ident)) => { concat!(" RETURNING ", stringify!($column)) };
     (sqlite returning($column:ident)) => { " " };

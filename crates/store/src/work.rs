@@ -124,49 +124,48 @@ pub struct SealedAccount {
     pub is_usable: bool,
 }
 
-/// A piece of work that this process holds.
+/// A piece of due work that was found.
 #[derive(Debug, Clone)]
-pub struct Claimed {
+pub struct Taken {
     /// For which payment.
     pub payment_id: PaymentId,
     /// What.
     pub what: WorkKind,
     /// For which attempt.
     pub attempt: i64,
+    /// The payment's version by now.
+    pub version: i64,
 }
 
 #[derive(Deserialize, FromRow)]
-struct ClaimedRow {
+struct TakenRow {
     payment_id: Uuid,
     what: String,
     attempt: i64,
+    version: i64,
 }
 
-fn claimed(rows: Vec<ClaimedRow>) -> Result<Vec<Claimed>, StoreError> {
-    rows.into_iter()
-        .map(|row| {
-            Ok(Claimed {
-                payment_id: PaymentId(row.payment_id),
-                what: WorkKind::parse(&row.what).map_err(StoreError::damaged("work"))?,
-                attempt: row.attempt,
-            })
-        })
-        .collect()
-}
-
-/// Finds up to `limit` pieces of due work, the longest due first, that nobody else gets to see until the transaction ends:
+/// Takes up to `limit` pieces of due work, the longest due first, that nobody else gets to see until the transaction ends:
 /// by then each must be claimed, put off or finished.
 ///
 /// On PostgreSQL the payments are held with their work, and first, as everybody does it; who finds either held goes on.
-pub async fn take(tx: &mut Tx, due_before: Instant, now_us: i64, limit: i64) -> Result<Vec<Claimed>, StoreError> {
-    const TAKE: Sql = Sql {
-        sqlite: "SELECT payment_id, what, attempt FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
-                 ORDER BY due_at, payment_id LIMIT $3",
-        postgres: "SELECT d.payment_id, d.what, d.attempt FROM due_work d JOIN payments p ON p.id = d.payment_id
-                   WHERE d.due_at <= $1 AND d.claimed_until <= $2 ORDER BY d.due_at, d.payment_id LIMIT $3
-                   FOR NO KEY UPDATE OF p, d SKIP LOCKED",
-    };
-    claimed(tx.fetch_all(TAKE, (due_before.micros(), now_us, limit)).await?)
+pub async fn take(tx: &mut Tx, due_before: Instant, now_us: i64, limit: i64) -> Result<Vec<Taken>, StoreError> {
+    const TAKE: Sql = sql!(
+        "SELECT d.payment_id, d.what, d.attempt, p.version FROM due_work d JOIN payments p ON p.id = d.payment_id
+         WHERE d.due_at <= $1 AND d.claimed_until <= $2 ORDER BY d.due_at, d.payment_id LIMIT $3",
+        skip_locked_of(p, d)
+    );
+    let rows: Vec<TakenRow> = tx.fetch_all(TAKE, (due_before.micros(), now_us, limit)).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Taken {
+                payment_id: PaymentId(row.payment_id),
+                what: WorkKind::parse(&row.what).map_err(StoreError::damaged("work"))?,
+                attempt: row.attempt,
+                version: row.version,
+            })
+        })
+        .collect()
 }
 
 /// Claims work that `take` has found.
@@ -174,34 +173,17 @@ pub async fn keep(tx: &mut Tx, work: &[(PaymentId, i64)], claim: Claim) -> Resul
     const KEEP: Sql = Sql {
         sqlite: "UPDATE due_work SET claimed_until = $2, claimed_by = $3
                  WHERE payment_id = $payment_id AND attempt = $attempt",
-        postgres: "UPDATE due_work SET claimed_until = $2, claimed_by = $3
-                   FROM jsonb_to_recordset($1) AS r(payment_id uuid, attempt bigint)
-                   WHERE due_work.payment_id = r.payment_id AND due_work.attempt = r.attempt",
+        postgres: sql!(
+            "UPDATE due_work d SET claimed_until = $2, claimed_by = $3 FROM",
+            rows(payment_id uuid, attempt bigint),
+            "WHERE d.payment_id = r.payment_id AND d.attempt = r.attempt"
+        )
+        .postgres,
     };
     if !work.is_empty() {
         tx.execute_each(KEEP, &keys(work), (claim.until_us, claim.by)).await?;
     }
     Ok(())
-}
-
-/// Claims up to `limit` pieces of due work, the longest due first.
-pub async fn claim(
-    tx: &mut Tx,
-    due_before: Instant,
-    now_us: i64,
-    claim: Claim,
-    limit: i64,
-) -> Result<Vec<Claimed>, StoreError> {
-    const CLAIM: Sql = sql!(
-        "WITH due AS MATERIALIZED (
-             SELECT payment_id FROM due_work WHERE due_at <= $1 AND claimed_until <= $2
-             ORDER BY due_at, payment_id LIMIT $5",
-        skip_locked,
-        ")
-         UPDATE due_work SET claimed_until = $3, claimed_by = $4 FROM due WHERE due_work.payment_id = due.payment_id
-         RETURNING due_work.payment_id, due_work.what, due_work.attempt"
-    );
-    claimed(tx.fetch_all(CLAIM, (due_before.micros(), now_us, claim.until_us, claim.by, limit)).await?)
 }
 
 /// Prolongs all claims of the same holder.

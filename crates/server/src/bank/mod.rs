@@ -45,7 +45,9 @@ pub struct Instruction {
 pub enum Receipt {
     /// It has it; what becomes of it is told later.
     Accepted,
-    /// It has had it before.
+    /// It has it and has carried it out, as instant rails do while the sender waits; it will not be told again.
+    Settled,
+    /// It has had it before; what became of it has to be asked.
     AlreadySeen,
     /// It surely does not have it: no connection, or "not now".
     NotNow(Reason),
@@ -56,8 +58,10 @@ pub enum Receipt {
 /// Whether the bank has an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sighting {
-    /// It has it.
+    /// It has it; what becomes of it is told in time.
     Seen,
+    /// It has it and has carried it out.
+    Settled,
     /// It never saw it.
     NeverSeen,
 }

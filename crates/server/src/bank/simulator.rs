@@ -2,6 +2,8 @@
 //!
 //! It keeps its own durable book in its own transactions, as a bank would, and never a full account number in it.
 
+use std::collections::{HashMap, HashSet};
+
 use directpay_domain::payment::{Reason, Reference};
 use directpay_domain::rail::DelayScale;
 use directpay_domain::time::SECOND_US;
@@ -38,12 +40,15 @@ impl Simulator {
         let script = self.sandbox.script(instruction.payer.number.expose(), !rail.is_returnable());
         let now = self.clock.business();
         let at = now.plus_micros(rail.simulated_delay_us(payment_id, attempt, self.scale));
-        let settle = if now < at { Plan::Settle { at } } else { Plan::SettleAtOnce };
+        let (settle, settled) = match now < at {
+            true => (Plan::Settle { at }, Receipt::Accepted),
+            false => (Plan::SettleAtOnce, Receipt::Settled),
+        };
         let settle_then_return =
             |reason| Plan::SettleThenReturn { at, return_after_us: self.scale.apply(RETURN_AFTER_US), reason };
         let not_now = || Receipt::NotNow(Reason::new(Reason::BANK_UNAVAILABLE, "Bank unavailable"));
         let (plan, receipt) = match script {
-            Script::Completes => (settle, Receipt::Accepted),
+            Script::Completes => (settle, settled),
             // A credit transfer is refused while the sender waits; a debit comes back when it would have settled.
             Script::Fails(reason) => {
                 let at = if rail.is_returnable() { at } else { now };
@@ -53,12 +58,12 @@ impl Simulator {
             Script::CompletesThenReturnsThenCompletes(reason) if attempt == 1 => {
                 (settle_then_return(reason), Receipt::Accepted)
             }
-            Script::CompletesThenReturnsThenCompletes(_) => (settle, Receipt::Accepted),
+            Script::CompletesThenReturnsThenCompletes(_) => (settle, settled),
             Script::TransientTwice if attempt <= 2 => return Err(not_now()),
-            Script::TransientTwice => (settle, Receipt::Accepted),
+            Script::TransientTwice => (settle, settled),
             Script::TransientAlways(reason) => return Err(Receipt::NotNow(reason)),
             Script::AnswerLostOnce if attempt == 1 => (settle, Receipt::Unknown),
-            Script::AnswerLostOnce => (settle, Receipt::Accepted),
+            Script::AnswerLostOnce => (settle, settled),
             Script::StaysInProcessing => (Plan::Hold, Receipt::Accepted),
         };
         let entry = bank_book::Instruction {
@@ -92,7 +97,7 @@ impl BankConnection for Simulator {
     async fn submit(&self, batch: &[Instruction]) -> Result<Vec<Receipt>, BankSilent> {
         let plans: Vec<_> = batch.iter().map(|instruction| self.plan(instruction)).collect();
         let entries: Vec<_> = plans.iter().filter_map(|plan| plan.as_ref().ok().map(|p| p.entry.clone())).collect();
-        let taken: std::collections::HashSet<_> = if entries.is_empty() {
+        let taken: HashSet<_> = if entries.is_empty() {
             Default::default()
         } else {
             bank_book::accept(&self.db, &entries).await.map_err(silent)?.into_iter().collect()
@@ -108,8 +113,12 @@ impl BankConnection for Simulator {
     }
 
     async fn inquire(&self, references: &[Reference]) -> Result<Vec<Sighting>, BankSilent> {
-        let seen = bank_book::seen(&self.db, references).await.map_err(silent)?;
-        let sighting = |reference| if seen.contains(reference) { Sighting::Seen } else { Sighting::NeverSeen };
+        let seen: HashMap<_, _> = bank_book::seen(&self.db, references).await.map_err(silent)?.into_iter().collect();
+        let sighting = |reference| match seen.get(reference) {
+            Some(State::Settled) => Sighting::Settled,
+            Some(State::Accepted | State::Refused | State::Returned) => Sighting::Seen,
+            None => Sighting::NeverSeen,
+        };
         Ok(references.iter().map(sighting).collect())
     }
 

@@ -3,6 +3,7 @@
 //! Each worker goes round: take what is due, do it, wait for the bell or for the next due time. A worker that dies loses
 //! nothing: what it had taken falls free and another takes it.
 
+mod hand_over;
 mod housekeeping;
 mod settle;
 mod submit;

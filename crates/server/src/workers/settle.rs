@@ -1,8 +1,8 @@
 //! Recording what the bank tells.
 
 use anyhow::Context;
-use directpay_domain::payment::Command;
-use directpay_store::payments::{self, Instructed, Recorded};
+use directpay_domain::payment::{Command, Status};
+use directpay_store::payments::{self, Instructed, Verdict};
 use directpay_store::{StoreError, bank_book};
 
 use super::{Round, Shift};
@@ -30,8 +30,6 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
         );
         one_by_one(app, connection, position, &notices).await?;
     }
-    // A retry that is due at once is work for the submit worker.
-    app.bell.ring();
     Ok(Round::Worked)
 }
 
@@ -44,10 +42,16 @@ async fn record(app: &App, connection: &str, from: i64, notices: &[Notice]) -> R
     if !bank_book::move_cursor(&mut tx, connection, from, last.position).await? {
         return Ok(());
     }
-    let outcomes = payments::record(&mut tx, &commands).await?;
+    let ids: Vec<_> = commands.iter().map(|instructed| instructed.payment_id).collect();
+    let mut held = payments::hold(&mut tx, &ids).await?;
+    let verdicts = payments::record_held(&mut tx, &mut held, commands, None).await?;
     tx.commit().await?;
-    for (notice, outcome) in notices.iter().zip(outcomes) {
-        complain(notice, &outcome);
+    if held.values().any(|payment| payment.status == Status::Pending) {
+        // It is tried again, perhaps at once.
+        app.bell.ring();
+    }
+    for (notice, verdict) in notices.iter().zip(verdicts) {
+        complain(notice, &verdict);
     }
     Ok(())
 }
@@ -86,12 +90,12 @@ fn command(app: &App, notice: &Notice) -> Instructed {
     instruct::payment(app, notice.reference.payment_id, command, instruct::system(COMPONENT), None)
 }
 
-fn complain(notice: &Notice, outcome: &Recorded) {
-    match outcome {
-        Recorded::Now(_) => {}
-        Recorded::Rejected(rejection) => {
+fn complain(notice: &Notice, verdict: &Verdict) {
+    match verdict {
+        Verdict::Holds => {}
+        Verdict::Rejected(rejection) => {
             tracing::error!(reference = %notice.reference, %rejection, "the bank tells what cannot be");
         }
-        Recorded::Unknown => tracing::error!(reference = %notice.reference, "the bank tells of no payment of ours"),
+        Verdict::Unknown => tracing::error!(reference = %notice.reference, "the bank tells of no payment of ours"),
     }
 }

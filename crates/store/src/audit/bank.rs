@@ -2,7 +2,7 @@
 //!
 //! Both books are read in one order, by payment and attempt.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Payment, Reference, Status};
@@ -14,7 +14,7 @@ use super::{Check, PAGE};
 use crate::bank_book::{self, State, parse_reference};
 use crate::db::Tx;
 use crate::error::StoreError;
-use crate::payments;
+use crate::payments::{self, distinct};
 use crate::sql::{Sql, sql};
 use crate::values::Json;
 
@@ -56,9 +56,9 @@ pub(super) async fn check(tx: &mut Tx, mut progress: impl FnMut(u64)) -> Result<
         let entries = page(tx, &after, cursor).await?;
         let Some(last) = entries.last() else { break };
         after = last.row.reference.clone();
-        let payments = payments_of(tx, &entries).await?;
+        let ours = Ours::of(tx, &entries).await?;
         for entry in &entries {
-            checks.known.note(unknown(entry, payments.get(&entry.reference.payment_id.0)));
+            checks.known.note(unknown(entry, &ours));
             checks.once.note(moved_twice(&mut moved, entry));
         }
         progress(checks.known.examined);
@@ -88,16 +88,32 @@ async fn page(tx: &mut Tx, after: &str, cursor: i64) -> Result<Vec<Entry>, Store
         .collect()
 }
 
-async fn payments_of(tx: &mut Tx, entries: &[Entry]) -> Result<HashMap<Uuid, Payment>, StoreError> {
-    let ids: Vec<_> = entries.iter().map(|entry| entry.reference.payment_id).collect();
-    let found = payments::find_all(tx, &ids).await?;
-    Ok(found.into_iter().map(|payment| (payment.terms.id.0, payment)).collect())
+/// Our side of a page of the book.
+struct Ours {
+    payments: HashMap<PaymentId, Payment>,
+    /// The payments about which a worker is going to ask.
+    in_question: HashSet<Uuid>,
+}
+
+impl Ours {
+    async fn of(tx: &mut Tx, entries: &[Entry]) -> Result<Ours, StoreError> {
+        const DUE: Sql = sql!("SELECT d.payment_id FROM", rows(id uuid), "JOIN due_work d ON d.payment_id = r.id");
+        let ids: Vec<_> = entries.iter().map(|entry| entry.reference.payment_id).collect();
+        let found = payments::find_all(tx, &ids).await?;
+        let due: Vec<(Uuid,)> = tx.fetch_all(DUE, (Json(distinct(ids.iter().map(|id| id.0))),)).await?;
+        Ok(Ours {
+            payments: found.into_iter().map(|payment| (payment.terms.id, payment)).collect(),
+            in_question: due.into_iter().map(|(id,)| id).collect(),
+        })
+    }
 }
 
 /// What is wrong with an instruction, seen from our side.
-fn unknown(entry: &Entry, payment: Option<&Payment>) -> Option<String> {
+fn unknown(entry: &Entry, ours: &Ours) -> Option<String> {
     let reference = entry.reference;
-    let Some(payment) = payment else { return Some(format!("instruction {reference} belongs to no payment")) };
+    let Some(payment) = ours.payments.get(&reference.payment_id) else {
+        return Some(format!("instruction {reference} belongs to no payment"));
+    };
     let terms = &payment.terms;
     let same = terms.amount.minor() == entry.row.amount
         && terms.amount.currency().code() == entry.row.currency
@@ -108,20 +124,24 @@ fn unknown(entry: &Entry, payment: Option<&Payment>) -> Option<String> {
     let fits = match reference.attempt.cmp(&payment.attempt) {
         std::cmp::Ordering::Less => matches!(entry.state, State::Refused | State::Returned),
         std::cmp::Ordering::Greater => false,
-        std::cmp::Ordering::Equal => fits(payment.status, entry),
+        std::cmp::Ordering::Equal => {
+            let in_question = ours.in_question.contains(&reference.payment_id.0);
+            fits(payment.status, entry.state, entry.is_told && !in_question)
+        }
     };
     (!fits).then(|| format!("instruction {reference} is {:?} at the bank, the payment {}", entry.state, payment.status))
 }
 
-/// Whether our status and the bank's state of the present attempt go together; we may not have been told yet.
-fn fits(status: Status, entry: &Entry) -> bool {
-    match (status, entry.state) {
+/// Whether our status and the bank's state of the present attempt go together. We need not know yet what the bank has not told
+/// us, or what we are about to ask.
+fn fits(status: Status, state: State, must_know: bool) -> bool {
+    match (status, state) {
         (Status::Processing, State::Accepted)
         | (Status::Completed, State::Settled)
         | (Status::Failed, State::Refused)
         | (Status::Returned, State::Returned) => true,
         (Status::Processing, State::Settled | State::Refused | State::Returned)
-        | (Status::Completed, State::Returned) => !entry.is_told,
+        | (Status::Completed, State::Returned) => !must_know,
         (Status::Pending | Status::Cancelled, _)
         | (Status::Completed, State::Accepted | State::Refused)
         | (Status::Failed, State::Accepted | State::Settled | State::Returned)

@@ -1,6 +1,7 @@
 //! The first door: new payments, a batch in one transaction.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
@@ -34,7 +35,7 @@ pub struct Fresh {
 #[derive(Debug, Clone)]
 pub struct Initiated {
     /// As it stands.
-    pub payment: Payment,
+    pub payment: Arc<Payment>,
     /// The request had been made before; nothing was created.
     pub replayed: bool,
 }
@@ -43,7 +44,7 @@ pub struct Initiated {
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// There is a payment.
-    Initiated(Box<Initiated>),
+    Initiated(Initiated),
     /// The key names another request's payment; nothing was created.
     KeyReused(PaymentId),
     /// The request breaks these rules; nothing was created and the key is free.
@@ -61,7 +62,7 @@ pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, Stor
     let judged = judge(tx, batch, &mut refusals).await?;
     let lost = insert(tx, &judged).await?;
     let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
-    let ours: HashMap<Key, Payment> = ours.map(|payment| (key_of(&payment), payment)).collect();
+    let ours: HashMap<Key, Arc<Payment>> = ours.map(|payment| (key_of(&payment), Arc::new(payment))).collect();
     let others: Vec<&Fresh> = batch.iter().filter(|fresh| !ours.contains_key(&key(fresh))).collect();
     let before = under_keys(tx, &others).await?;
     let outcome = |fresh: &Fresh| {
@@ -86,10 +87,10 @@ fn key_of(payment: &Payment) -> Key {
 }
 
 /// The answer to a request whose key has made `payment`, be it this very request's.
-fn answer(fresh: &Fresh, payment: &Payment) -> Outcome {
+fn answer(fresh: &Fresh, payment: &Arc<Payment>) -> Outcome {
     if fresh.initiation.is_repeated_by(payment) {
         let replayed = payment.terms.id != fresh.payment_id;
-        Outcome::Initiated(Box::new(Initiated { payment: payment.clone(), replayed }))
+        Outcome::Initiated(Initiated { payment: Arc::clone(payment), replayed })
     } else {
         Outcome::KeyReused(payment.terms.id)
     }
@@ -164,7 +165,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
 }
 
 /// The payments that exist already under the batch's keys.
-async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Payment>, StoreError> {
+async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Arc<Payment>>, StoreError> {
     #[derive(Serialize)]
     struct KeyRow<'a> {
         initiator: UserId,
@@ -191,7 +192,7 @@ async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Paymen
     }
     let found: Vec<Stored> = tx.fetch_each(FIND, &keys, ()).await?;
     let payments = found.into_iter().map(Stored::into_payment);
-    payments.map(|payment| payment.map(|payment| (key_of(&payment), payment))).collect()
+    payments.map(|payment| payment.map(|payment| (key_of(&payment), Arc::new(payment)))).collect()
 }
 
 #[derive(Deserialize, FromRow)]

@@ -40,42 +40,63 @@ pub enum Recorded {
     Unknown,
 }
 
+/// The same, where whoever gave the command holds the payment.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// What the command asks for is so now, whether the command changed it or it was so already.
+    Holds,
+    /// See [`Recorded::Rejected`].
+    Rejected(Rejection),
+    /// See [`Recorded::Unknown`].
+    Unknown,
+}
+
+/// Payments as the database has them. Their rows are held until the transaction ends: nobody else moves them meanwhile.
+pub type Held = HashMap<PaymentId, Payment>;
+
 /// Decides a batch of commands and writes all that follows from them: events, projection, postings, work, closed accounts.
 ///
 /// The payments' rows are held until the transaction ends, in the order of their ids, so that two writers cannot wait for
 /// each other. The outcomes stand in the order of the commands; several commands to one payment build on each other.
 pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, StoreError> {
     let ids: Vec<_> = batch.iter().map(|instructed| instructed.payment_id).collect();
-    let payments = hold(tx, &ids).await?;
-    record_held(tx, payments, batch, None).await
+    let mut held = hold(tx, &ids).await?;
+    let verdicts = record_held(tx, &mut held, batch.to_vec(), None).await?;
+    let recorded = ids.iter().zip(verdicts).map(|(id, verdict)| match (verdict, held.get(id)) {
+        (Verdict::Holds, Some(payment)) => Recorded::Now(Box::new(payment.clone())),
+        (Verdict::Rejected(rejection), _) => Recorded::Rejected(rejection),
+        (Verdict::Unknown, _) | (Verdict::Holds, None) => Recorded::Unknown,
+    });
+    Ok(recorded.collect())
 }
 
-/// Does the same to payments that `hold` has brought. Work that an intent to submit leaves behind stays with `claim`.
+/// Does the same to payments that are held already, and folds them forward. Work that an intent to submit leaves behind stays
+/// with `claim`.
 pub async fn record_held(
     tx: &mut Tx,
-    mut payments: HashMap<PaymentId, Payment>,
-    batch: &[Instructed],
+    held: &mut Held,
+    batch: Vec<Instructed>,
     claim: Option<work::Claim>,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<Verdict>, StoreError> {
     let mut written = Written::default();
-    let outcomes = batch
-        .iter()
-        .map(|instructed| match payments.get_mut(&instructed.payment_id) {
-            None => Recorded::Unknown,
-            Some(payment) => match payment.decide(&instructed.command, instructed.at) {
-                Err(rejection) => Recorded::Rejected(rejection),
-                Ok(Decision::AlreadyRecorded) => Recorded::Now(Box::new(payment.clone())),
+    let verdicts = batch
+        .into_iter()
+        .map(|instructed| {
+            let Some(payment) = held.get_mut(&instructed.payment_id) else { return Verdict::Unknown };
+            match payment.decide(&instructed.command, instructed.at) {
+                Err(rejection) => return Verdict::Rejected(rejection),
+                Ok(Decision::AlreadyRecorded) => {}
                 Ok(Decision::Record(facts)) => {
-                    for ((change, reason), new) in facts.into_iter().zip(instructed.events.clone()) {
+                    for ((change, reason), new) in facts.into_iter().zip(instructed.events) {
                         written.add(payment, change, reason, new);
                     }
-                    Recorded::Now(Box::new(payment.clone()))
                 }
-            },
+            }
+            Verdict::Holds
         })
         .collect();
-    written.write(tx, &payments, claim).await?;
-    Ok(outcomes)
+    written.write(tx, held, claim).await?;
+    Ok(verdicts)
 }
 
 /// What a batch of decisions writes, gathered so that each table is written once.
@@ -85,8 +106,8 @@ struct Written {
     lines: Vec<Line>,
     /// The accounts to close with the first code for each. Like the next one in one order for all writers.
     closed: BTreeMap<Uuid, String>,
-    /// The last change of each payment decides about its work.
-    last_change: BTreeMap<PaymentId, (Change, NewEvent)>,
+    /// The place of each payment's last event, which decides about its work.
+    last: BTreeMap<PaymentId, usize>,
 }
 
 impl Written {
@@ -97,25 +118,20 @@ impl Written {
         if let Some(reason) = reason.as_ref().filter(|reason| reason.closes_account()) {
             self.closed.entry(terms.payer.account_id.0).or_insert_with(|| reason.code.clone());
         }
-        self.last_change.insert(terms.id, (change.clone(), new.clone()));
+        self.last.insert(terms.id, self.events.len());
         self.events.push(Event::next(payment, change, reason, new));
     }
 
-    async fn write(
-        self,
-        tx: &mut Tx,
-        payments: &HashMap<PaymentId, Payment>,
-        claim: Option<work::Claim>,
-    ) -> Result<(), StoreError> {
+    async fn write(self, tx: &mut Tx, held: &Held, claim: Option<work::Claim>) -> Result<(), StoreError> {
         if self.events.is_empty() {
             return Ok(());
         }
-        let mut changed = Vec::with_capacity(self.last_change.len());
+        let mut changed = Vec::with_capacity(self.last.len());
         let (mut due, mut done) = (Vec::new(), Vec::new());
-        for (id, (change, new)) in &self.last_change {
-            let Some(payment) = payments.get(id) else { continue };
+        for (id, last) in &self.last {
+            let (Some(payment), Some(event)) = (held.get(id), self.events.get(*last)) else { continue };
             changed.push(PaymentRow::from(payment));
-            match payment.next_work(change, new.occurred_at) {
+            match payment.next_work(&event.change, event.occurred_at) {
                 Some(work) => {
                     let claim = claim.filter(|_| work.what == WorkKind::Inquire);
                     due.push(work::Due::new(payment, work, claim));
@@ -136,8 +152,8 @@ impl Written {
     }
 }
 
-/// Loads payments and holds their rows until the transaction ends: nobody else moves them meanwhile.
-pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, StoreError> {
+/// Loads payments and holds their rows.
+pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<Held, StoreError> {
     const HOLD: Sql = sql!(
         "SELECT",
         payment_columns,
@@ -155,13 +171,36 @@ pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, P
     }
     let ids = distinct(ids.iter().map(|id| id.0));
     let stored: Vec<Stored> = tx.fetch_each(HOLD, &ids, ()).await?;
-    stored
-        .into_iter()
-        .map(|stored| {
-            let payment = stored.into_payment()?;
-            Ok((payment.terms.id, payment))
-        })
-        .collect()
+    let payments = stored.into_iter().map(Stored::into_payment);
+    payments.map(|payment| payment.map(|payment| (payment.terms.id, payment))).collect()
+}
+
+/// Does the same, but loads only what has changed since the caller `remembered` it, or was not remembered.
+///
+/// A payment's version is the number of its last event, so that the same version is the same payment: there is no need to
+/// read and put together again what was written a moment ago.
+pub async fn hold_remembered(tx: &mut Tx, ids: &[PaymentId], mut remembered: Held) -> Result<Held, StoreError> {
+    const HOLD: Sql = sql!(
+        "SELECT p.id, p.version FROM",
+        each(id uuid),
+        "payments p WHERE p.id =",
+        field(id),
+        "ORDER BY p.id",
+        for_update_of(p)
+    );
+    if remembered.is_empty() {
+        return hold(tx, ids).await;
+    }
+    let rows = distinct(ids.iter().map(|id| id.0));
+    let versions: Vec<(Uuid, i64)> = tx.fetch_each(HOLD, &rows, ()).await?;
+    let current = versions.into_iter().filter_map(|(id, version)| {
+        let payment = remembered.remove(&PaymentId(id))?;
+        (payment.version == version).then_some((PaymentId(id), payment))
+    });
+    let mut held: Held = current.collect();
+    let others: Vec<_> = ids.iter().copied().filter(|id| !held.contains_key(id)).collect();
+    held.extend(hold(tx, &others).await?);
+    Ok(held)
 }
 
 /// Writes what events change of the projection.

@@ -157,6 +157,16 @@ fn the_audit_goes_page_by_page_through_more_than_one_page() {
     });
 }
 
+#[test]
+fn what_the_bank_carried_out_and_somebody_will_ask_about_is_no_breach() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let payment = world.pays(rent(&house, "receipt lost")).await;
+        world.hands_over(payment, Plan::SettleAtOnce).await;
+        assert_clean(world).await;
+    });
+}
+
 /// One payment settled, one cancelled, one waiting, one that a person asked to retry.
 async fn some_history(world: &World) -> House {
     let house = world.house().await;
@@ -231,6 +241,8 @@ const OURS: &str = "the bank carried out all that we say it did";
 #[case::another_amount("UPDATE bank_instructions SET amount = 1", &[KNOWN])]
 #[case::another_rail("UPDATE bank_instructions SET rail = 'WIRE'", &[KNOWN])]
 #[case::taken_back_by_nobody("UPDATE bank_instructions SET state = 'REFUSED' WHERE state = 'SETTLED'", &[KNOWN, OURS])]
+#[case::carried_out_and_nobody_asks("UPDATE bank_instructions SET state = 'SETTLED' WHERE state = 'ACCEPTED';
+                                     DELETE FROM due_work WHERE what = 'INQUIRE'", &[KNOWN])]
 #[case::lost_by_the_bank("UPDATE bank_outcomes SET reference = (SELECT reference FROM bank_instructions WHERE state = 'ACCEPTED');
                           DELETE FROM bank_instructions WHERE state = 'SETTLED'", &[OURS])]
 fn tampering_is_named(#[case] sql: &'static str, #[case] expected: &[&str]) {

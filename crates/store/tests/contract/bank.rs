@@ -52,8 +52,23 @@ fn the_bank_knows_what_it_has_seen() {
         let payments = processing(world, 2).await;
         accept(world, &payments[1], Plan::Hold).await;
         let asked: Vec<_> = payments.iter().map(Payment::reference).collect();
-        assert_eq!(bank_book::seen(&world.db, &asked).await.unwrap(), [payments[1].reference()]);
+        assert_eq!(bank_book::seen(&world.db, &asked).await.unwrap(), [(payments[1].reference(), State::Accepted)]);
         assert_eq!(bank_book::seen(&world.db, &[]).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn what_is_settled_at_once_is_not_told_but_can_be_asked() {
+    on_both_engines(async |world| {
+        let payments = processing(world, 1).await;
+        let reference = payments[0].reference();
+        assert_eq!(accept(world, &payments[0], Plan::SettleAtOnce).await, [reference]);
+        assert_eq!(accept(world, &payments[0], Plan::Hold).await, []);
+
+        assert_eq!(advance(world, 9).await, 0);
+
+        assert!(told(world, 0).await.is_empty());
+        assert_eq!(bank_book::seen(&world.db, &[reference]).await.unwrap(), [(reference, State::Settled)]);
     });
 }
 

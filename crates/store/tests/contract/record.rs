@@ -299,3 +299,29 @@ fn of_two_who_decide_at_once_one_comes_second() {
         assert_eq!(world.count("SELECT COUNT(*) FROM payments WHERE version = 2").await, 20);
     });
 }
+
+#[test]
+fn what_is_remembered_is_used_as_long_as_it_is_true() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let mut ids = Vec::new();
+        for key in ["same", "moved on", "forgotten"] {
+            ids.push(world.pays(rent(&house, key)).await);
+        }
+        let mut remembered = world.keep(async |tx| payments::hold(tx, &ids[..2]).await).await;
+        // A mark that only memory has shows what was used.
+        for payment in remembered.values_mut() {
+            payment.representments = 7;
+        }
+        let moved_on = world.does(ids[1], Command::Submit).await;
+        let forgotten = world.find(ids[2]).await;
+
+        let nobody = PaymentId(Uuid::from_u128(1));
+        let asked = [ids[0], ids[1], ids[2], nobody];
+        let held = world.keep(async |tx| payments::hold_remembered(tx, &asked, remembered.clone()).await).await;
+
+        assert_eq!(held.len(), 3);
+        assert_eq!((held[&ids[0]].representments, held[&ids[0]].version), (7, 1));
+        assert_eq!((&held[&ids[1]], &held[&ids[2]]), (&moved_on, &forgotten));
+    });
+}

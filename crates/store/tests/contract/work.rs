@@ -6,7 +6,8 @@ use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Command, WorkKind};
 use directpay_domain::time::SECOND_US;
 use directpay_store::payments as doors;
-use directpay_store::work::{self, Claim, Claimed};
+use directpay_store::work::{self, Claim, Taken};
+use directpay_store::{StoreError, Tx};
 use uuid::Uuid;
 
 use crate::harness::{on_both_engines, on_postgres};
@@ -25,9 +26,16 @@ async fn claim(world: &World, by: Uuid, now_us: i64, limit: i64) -> Vec<PaymentI
     ids
 }
 
-async fn claimed(world: &World, by: Uuid, now_us: i64, limit: i64) -> Vec<Claimed> {
+async fn claimed(world: &World, by: Uuid, now_us: i64, limit: i64) -> Vec<Taken> {
     let due = world.now();
-    world.keep(async |tx| work::claim(tx, due, now_us, Claim { by, until_us: now_us + UNTIL - NOW }, limit).await).await
+    let claim = Claim { by, until_us: now_us + UNTIL - NOW };
+    let take_and_keep = async |tx: &mut Tx| {
+        let taken = work::take(tx, due, now_us, limit).await?;
+        let keys: Vec<_> = taken.iter().map(|one| (one.payment_id, one.attempt)).collect();
+        work::keep(tx, &keys, claim).await?;
+        Ok::<_, StoreError>(taken)
+    };
+    world.keep(take_and_keep).await
 }
 
 async fn payments(world: &World, house: &House, count: usize) -> Vec<PaymentId> {
@@ -51,23 +59,6 @@ fn two_claimers_never_hold_the_same_work() {
         both.sort();
         assert_eq!(both, ids);
         assert_eq!(claim(world, ANNE, NOW, 9).await, []);
-    });
-}
-
-#[test]
-fn claimers_do_not_wait_for_each_other() {
-    on_postgres(async |world| {
-        let ids = payments(world, &world.house().await, 3).await;
-        let due = world.now();
-        let mut anne = world.db.begin().await.unwrap();
-        let mut bert = world.db.begin().await.unwrap();
-
-        let annes = work::claim(&mut anne, due, NOW, Claim { by: ANNE, until_us: UNTIL }, 2).await.unwrap();
-        let berts = work::claim(&mut bert, due, NOW, Claim { by: BERT, until_us: UNTIL }, 9).await.unwrap();
-
-        assert_eq!((annes.len(), berts.len(), ids.len()), (2, 1, 3));
-        anne.commit().await.unwrap();
-        bert.commit().await.unwrap();
     });
 }
 
@@ -242,9 +233,9 @@ fn what_one_takes_another_passes_over_and_the_intent_keeps_it() {
             .keep(async |tx| {
                 let taken = work::take(tx, world.now(), NOW, 9).await?;
                 let of: Vec<_> = taken.iter().map(|one| one.payment_id).collect();
-                let held = doors::hold(tx, &of).await?;
-                let submit = [world.instructed(ids[0], Command::Submit)];
-                doors::record_held(tx, held, &submit, Some(claim)).await?;
+                let mut held = doors::hold(tx, &of).await?;
+                let submit = world.instructed(ids[0], Command::Submit);
+                doors::record_held(tx, &mut held, vec![submit], Some(claim)).await?;
                 work::keep(tx, &[(ids[1], 1)], claim).await
             })
             .await;

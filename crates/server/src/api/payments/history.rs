@@ -200,6 +200,6 @@ pub async fn read_history(
         payment_id: id.0,
         event_count: events.len(),
         events: events.into_iter().map(|event| EventView::new(event, &names)).collect(),
-        payment: payment.into(),
+        payment: (&payment).into(),
     }))
 }

@@ -55,7 +55,7 @@ pub async fn initiate_payment(
     let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
-        Outcome::Initiated(initiated) => Ok(answer(*initiated)),
+        Outcome::Initiated(initiated) => Ok(answer(&initiated)),
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(payment_id)),
         Outcome::Refused(broken) => {
             let mut errors = FieldErrors::default();
@@ -65,10 +65,10 @@ pub async fn initiate_payment(
     }
 }
 
-fn answer(Initiated { payment, replayed }: Initiated) -> Response {
+fn answer(Initiated { payment, replayed }: &Initiated) -> Response {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
-    let view = PaymentView::from(payment);
-    if replayed {
+    let view = PaymentView::from(payment.as_ref());
+    if *replayed {
         (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
     } else {
         created(&location, view)
@@ -98,7 +98,7 @@ pub async fn read_payment(
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
-    Ok(Json(find(&mut tx, caller, id).await?.into()))
+    Ok(Json((&find(&mut tx, caller, id).await?).into()))
 }
 
 /// Finding a payment by its key.
@@ -136,7 +136,7 @@ pub async fn list_payments(
         (None, Role::Renter) => payments::list_by_renter(&mut tx, caller.user_id, wanted.page()).await?,
         (None, Role::Admin) => Vec::new(),
     };
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, PaymentView::from)))
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
 }
 
 /// What a lease's list is narrowed to.
@@ -187,7 +187,7 @@ pub async fn list_payments_of_lease(
     };
     lease.ok_or_else(ApiError::not_found)?;
     let found = payments::list_for_lease(&mut tx, lease_id, filter, wanted.page()).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, PaymentView::from)))
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
 }
 
 /// Cancel a payment.
@@ -242,7 +242,7 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
         Some(Recorded::Now(payment)) => {
             tx.commit().await?;
             app.bell.ring();
-            Ok(Json((*payment).into()))
+            Ok(Json(payment.as_ref().into()))
         }
         Some(Recorded::Rejected(rejection)) => Err(rejection.into()),
         Some(Recorded::Unknown) | None => Err(ApiError::not_found()),

@@ -79,12 +79,13 @@ pub struct PaymentView {
     created_at: Instant,
 }
 
-impl From<Payment> for PaymentView {
-    fn from(payment: Payment) -> PaymentView {
+impl From<&Payment> for PaymentView {
+    fn from(payment: &Payment) -> PaymentView {
         let retry_count = payment.retry_count();
         let returnable_until = payment.returnable_until();
-        let terms = payment.terms;
-        let (failure_code, failure_reason) = payment.failure.map(|Reason { code, text }| (code, text)).unzip();
+        let terms = &payment.terms;
+        let failure = payment.failure.clone();
+        let (failure_code, failure_reason) = failure.map(|Reason { code, text }| (code, text)).unzip();
         PaymentView {
             id: terms.id.0,
             lease_id: terms.lease_id.0,

@@ -214,9 +214,9 @@ async fn pay_while_it_lasts(renter: &Renter, url: &str, name: &str, who: usize) 
 
 /// The bank's own book: it settled once what is COMPLETED here, and nothing else.
 pub(super) async fn no_money_moved_twice(db: &Db) {
-    let settled = count(db, "SELECT COUNT(*) FROM bank_outcomes WHERE state = 'SETTLED'").await;
+    let settled = count(db, "SELECT COUNT(*) FROM bank_instructions WHERE state = 'SETTLED'").await;
     // A reference is the payment's id and the attempt.
-    let once = "SELECT COUNT(DISTINCT substr(reference, 1, 32)) FROM bank_outcomes WHERE state = 'SETTLED'";
+    let once = "SELECT COUNT(DISTINCT substr(reference, 1, 32)) FROM bank_instructions WHERE state = 'SETTLED'";
     assert_eq!(settled, count(db, once).await, "the bank moved money twice");
     let completed = count(db, "SELECT COUNT(*) FROM payments WHERE status = 'COMPLETED'").await;
     assert_eq!(settled, completed);

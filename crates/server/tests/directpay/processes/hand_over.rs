@@ -25,7 +25,7 @@ const PROCESSING: &str = "SELECT COUNT(*) FROM payments WHERE status = 'PROCESSI
 /// Workers that wait for a bank that hesitates.
 const HANDING_OVER: &str = "SELECT COUNT(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'
-      AND (query LIKE 'INSERT INTO bank%' OR query LIKE 'SELECT position FROM bank_counter%')";
+      AND query LIKE 'INSERT INTO bank%'";
 const INSTRUCTIONS: &str = "SELECT COUNT(*) FROM bank_instructions";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,9 +164,10 @@ async fn intends_and_dies(db: &Db, id: &str, claim: Duration) {
     let until_us = now_us + i64::try_from(claim.as_micros()).unwrap();
     let mut tx = db.begin().await.unwrap();
     let claim = Claim { by: clock::new_id(), until_us };
-    let claimed = work::claim(&mut tx, clock.business(), now_us, claim, 1).await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    payments::record(&mut tx, &[submit]).await.unwrap();
+    let taken = work::take(&mut tx, clock.business(), now_us, 1).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    let mut held = payments::hold(&mut tx, &[submit.payment_id]).await.unwrap();
+    payments::record_held(&mut tx, &mut held, vec![submit], Some(claim)).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!((count(db, PROCESSING).await, count(db, INSTRUCTIONS).await), (1, 0));
 }
@@ -181,9 +182,9 @@ async fn until(db: &Db, expected: i64, sql: &'static str, patience: Duration) {
 
 async fn handed_over_once(place: &Place, server: &Process, renter: &Renter, id: &str, db: &Db) {
     let mut tx = db.begin_read().await.unwrap();
-    let told: Vec<(String, String)> =
-        tx.fetch_all("SELECT reference, state FROM bank_outcomes ORDER BY position", ()).await.unwrap();
-    assert_eq!(told, [(format!("{}-1", id.replace('-', "")), "SETTLED".to_owned())]);
+    let book: Vec<(String, String)> =
+        tx.fetch_all("SELECT reference, state FROM bank_instructions", ()).await.unwrap();
+    assert_eq!(book, [(format!("{}-1", id.replace('-', "")), "SETTLED".to_owned())]);
     drop(tx);
     let payment = renter.payment(&server.url, id).await;
     assert_eq!((&payment["status"], &payment["version"]), (&Value::from("COMPLETED"), &Value::from(3)));

@@ -58,7 +58,7 @@ async fn interrupted(place: &Place, interruption: impl AsyncFnOnce(&Db)) {
     let accepted = Stopwatch::start();
     place.settle(&db).await;
     println!("the last payment ended {:.1?} after it was accepted", accepted.elapsed());
-    let settled = count(&db, "SELECT COUNT(*) FROM bank_outcomes WHERE state = 'SETTLED'").await;
+    let settled = count(&db, "SELECT COUNT(*) FROM bank_instructions WHERE state = 'SETTLED'").await;
     assert_eq!(settled, i64::try_from(CLIENTS / 4 * 3 * PAYMENTS).unwrap());
     db.close().await;
     server.stop();
