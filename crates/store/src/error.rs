@@ -40,18 +40,15 @@ impl StoreError {
                 | sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::WorkerCrashed
-        ) || error.as_database_error().is_some_and(is_trouble)
+        ) || error.as_database_error().and_then(Trouble::of).is_some()
     }
 
     /// Whether the database was not there: whatever is asked next would wait for nothing, too.
     pub fn is_unreachable(&self) -> bool {
-        let code = match self {
-            StoreError::Database(error) => error.as_database_error().and_then(DatabaseError::code),
-            StoreError::Damaged { .. } | StoreError::Unreadable(_) => return false,
-        };
-        match code {
-            // A rollback says no more than that two got in each other's way, and a SQLite file is always there.
-            Some(code) => ["08", "57", "25006"].iter().any(|beginning| code.starts_with(beginning)),
+        let StoreError::Database(error) = self else { return false };
+        match error.as_database_error() {
+            // A SQLite file is always there.
+            Some(database) => matches!(Trouble::of(database), Some(Trouble::Gone | Trouble::CutOff)),
             None => self.is_passing(),
         }
     }
@@ -65,17 +62,41 @@ impl StoreError {
     }
 }
 
-/// Whether a database speaks of itself and not of what was asked.
-fn is_trouble(error: &dyn DatabaseError) -> bool {
-    /// Beginnings of SQLSTATE: connection, rollback (a deadlock), resources, an operator, the system; a standby, a lock.
-    const POSTGRES: [&str; 7] = ["08", "40", "53", "57", "58", "25006", "55P03"];
-    /// Busy, locked, no memory, input and output, full, cannot open: the low byte of the extended code.
-    const SQLITE: [u32; 6] = [5, 6, 7, 10, 13, 14];
-    let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
-        return POSTGRES.iter().any(|beginning| code.starts_with(beginning));
+/// What a database says of itself, and not of what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The connection broke, or the server shuts down or only reads: the one that takes writes may be elsewhere.
+    Gone,
+    /// The statement was stopped: it took too long, or somebody cancelled it.
+    CutOff,
+    /// Two got in each other's way, or there is nothing to spare.
+    Busy,
+}
+
+impl Trouble {
+    pub(crate) fn of(error: &dyn DatabaseError) -> Option<Trouble> {
+        /// Beginnings of SQLSTATE; the first that fits counts.
+        const POSTGRES: [(&str, Trouble); 10] = [
+            ("08", Trouble::Gone),
+            ("25006", Trouble::Gone),
+            ("57P01", Trouble::Gone),
+            ("57P02", Trouble::Gone),
+            ("57P03", Trouble::Gone),
+            ("57", Trouble::CutOff),
+            ("40", Trouble::Busy),
+            ("53", Trouble::Busy),
+            ("55P03", Trouble::Busy),
+            ("58", Trouble::Busy),
+        ];
+        /// Busy, locked, no memory, input and output, full, cannot open: the low byte of the extended code.
+        const SQLITE: [u32; 6] = [5, 6, 7, 10, 13, 14];
+        let code = error.code()?;
+        if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+            return POSTGRES.iter().find(|(beginning, _)| code.starts_with(beginning)).map(|(_, trouble)| *trouble);
+        }
+        let is_busy = code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xFF)));
+        is_busy.then_some(Trouble::Busy)
     }
-    code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xFF)))
 }
 
 /// Whether `error` is the refusal of the constraint `name`.

@@ -32,7 +32,7 @@ pub struct Instructed {
 /// What became of a command.
 #[derive(Debug, Clone)]
 pub enum Recorded {
-    /// The payment as it is now, whether the command changed it or it was so already.
+    /// The payment as the batch leaves it, whether the command changed it or it was so already.
     Now(Box<Payment>),
     /// The domain said no; nothing was written for this command.
     Rejected(Rejection),

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connect::{ACQUIRE_TIMEOUT, ConnectError, PoolSize};
+use crate::error::Trouble;
 
 /// How long a server may take to say who it is.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -195,14 +196,10 @@ fn pool_options(size: PoolSize) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(size.0).acquire_timeout(ACQUIRE_TIMEOUT)
 }
 
-/// Whether a failure may mean that the primary is elsewhere: the connection broke, or the server shuts down or only reads.
+/// Whether a failure may mean that the primary is elsewhere.
 fn is_lost(error: &sqlx::Error) -> bool {
-    const STATES: [&str; 5] = ["08", "25006", "57P01", "57P02", "57P03"];
     matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed)
-        || error.as_database_error().is_some_and(|database| {
-            let code = database.code().unwrap_or_default();
-            STATES.iter().any(|state| code.starts_with(state))
-        })
+        || error.as_database_error().and_then(Trouble::of) == Some(Trouble::Gone)
 }
 
 fn no_primary(why: &'static str) -> sqlx::Error {

@@ -161,7 +161,7 @@ fn the_audit_goes_page_by_page_through_more_than_one_page() {
 fn what_the_bank_carried_out_and_somebody_will_ask_about_is_no_breach() {
     on_both_engines(async |world| {
         let house = world.house().await;
-        let payment = world.pays(rent(&house, "receipt lost")).await;
+        let payment = world.pays(rent(&house, "receipt-lost")).await;
         world.hands_over(payment, Plan::SettleAtOnce).await;
         assert_clean(world).await;
     });

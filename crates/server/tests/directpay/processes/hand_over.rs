@@ -182,8 +182,7 @@ async fn until(db: &Db, expected: i64, sql: &'static str, patience: Duration) {
 
 async fn handed_over_once(place: &Place, server: &Process, renter: &Renter, id: &str, db: &Db) {
     let mut tx = db.begin_read().await.unwrap();
-    let book: Vec<(String, String)> =
-        tx.fetch_all("SELECT reference, state FROM bank_instructions", ()).await.unwrap();
+    let book: Vec<(String, String)> = tx.fetch_all("SELECT reference, state FROM bank_instructions", ()).await.unwrap();
     assert_eq!(book, [(format!("{}-1", id.replace('-', "")), "SETTLED".to_owned())]);
     drop(tx);
     let payment = renter.payment(&server.url, id).await;
