@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let schemathesis = install()?;
     let binary = workspace::release_binaries(arguments.binary.as_deref())?.directpay;
     let home = tempfile::Builder::new().prefix("directpay-fuzz-").tempdir()?;
-    let deployment = Deployment::on_sqlite(binary, home.path());
+    let deployment = Deployment::on_sqlite(binary, home.path(), &home.path().join("directpay.db"))?;
     let mut server = deployment.serve(Serving::Everything)?;
     let mut table = table::new(["caller", "outcome"]);
     let mut clean = true;

@@ -1,9 +1,12 @@
 //! `cargo xtask seed-data`: a database full of settled payments, to see what growth does to it.
 
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
+use crate::guard::{self, Guarded};
+use crate::process::describe;
 use crate::workspace;
 
 /// What `cargo xtask seed-data` is told.
@@ -20,13 +23,20 @@ pub struct Arguments {
     tenancies: u64,
 }
 
-/// Writes them through the store, in large transactions; `directpay verify` accepts what comes of it.
+/// Fills the database that was named.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let bulk = workspace::bulk_example(None)?;
-    let (payments, tenancies) = (arguments.payments.to_string(), arguments.tenancies.to_string());
-    let numbers = ["--payments", &payments, "--tenancies", &tenancies, "--batch", "1000"];
-    // In our own process group and with our terminal: it shows a progress bar, and Ctrl-C ends it.
-    let status = Command::new(bulk).args(["--database", &arguments.database]).args(numbers).status();
-    let status = status.context("cannot run bulk")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    fill(&workspace::bulk_example(None)?, &arguments.database, arguments.payments, arguments.tenancies)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the program `bulk` write payments through the store, in large transactions; `directpay verify` accepts what comes of
+/// it. It shows its progress on our terminal.
+pub(crate) fn fill(bulk: &Path, database: &str, payments: u64, tenancies: u64) -> Result<()> {
+    let (payments, tenancies) = (payments.to_string(), tenancies.to_string());
+    let mut command = guard::command(&[])?;
+    command.arg(bulk).args(["--database", database, "--payments", &payments, "--tenancies", &tenancies]);
+    command.args(["--batch", "1000"]);
+    let status = Guarded::spawn(command)?.wait()?;
+    ensure!(status.success(), "bulk failed: {}", describe(status));
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,6 +15,9 @@ use crate::guard::{self, Guarded};
 
 /// How long a server may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a worker prints before the database on which it works.
+const WORKING: &str = "working on ";
 
 /// What a server prints before its address, whatever the log level.
 pub const LISTENING: &str = "listening on ";
@@ -28,6 +31,11 @@ pub enum Serving {
     Intake,
     /// Everything, but with a database transaction for each payment instead of one for many.
     OneByOne,
+    /// Everything, at a bank that takes its time: the rails' delays times this.
+    Slowly {
+        /// A decimal number, as DirectPay reads it.
+        scale: &'static str,
+    },
 }
 
 /// A database for a server, with the secrets that belong to it.
@@ -40,25 +48,35 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// A new SQLite file in `home`.
-    pub fn on_sqlite(binary: PathBuf, home: &Path) -> Deployment {
-        Deployment { binary, url: format!("sqlite://{}", home.join("directpay.db").display()), home: home.to_owned() }
+    /// The SQLite file `file`, which is made if it is not there; its secrets, new ones, are in `home`.
+    pub fn on_sqlite(binary: PathBuf, home: &Path, file: &Path) -> Result<Deployment> {
+        Deployment::with_secrets(binary, home, format!("sqlite://{}", file.display()))
     }
 
     /// The empty database at `url`, brought up to date; its secrets are in `home`.
     pub fn on_postgres(binary: PathBuf, home: &Path, url: String) -> Result<Deployment> {
+        let deployment = Deployment::with_secrets(binary, home, url)?;
+        deployment.run("migrate")?;
+        Ok(deployment)
+    }
+
+    /// A server makes no secrets for a database that already holds account numbers, so they are made here.
+    fn with_secrets(binary: PathBuf, home: &Path, url: String) -> Result<Deployment> {
         let deployment = Deployment { binary, url, home: home.to_owned() };
         let output = Command::new(&deployment.binary).arg("secrets").stdin(Stdio::null()).output()?;
         ensure!(output.status.success(), "`directpay secrets` failed");
         fs::write(deployment.secrets(), output.stdout)?;
         fs::set_permissions(deployment.secrets(), fs::Permissions::from_mode(0o600))?;
-        deployment.run("migrate")?;
         Ok(deployment)
     }
 
-    /// Starts a server whose bank settles at once and which throttles nobody.
+    /// The address of the database.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Starts a server whose bank settles at once, unless it is to be slow, and which throttles nobody.
     pub fn serve(&self, serving: Serving) -> Result<Server> {
-        let log = fs::File::create(self.log())?;
         let mut command = guard::command(&[])?;
         command.arg(&self.binary).args(["serve", "--listen", "127.0.0.1:0"]);
         self.set_environment(&mut command);
@@ -70,9 +88,25 @@ impl Deployment {
             Serving::OneByOne => {
                 command.env("DIRECTPAY_BATCH_MAX", "1");
             }
+            Serving::Slowly { scale } => {
+                command.env("DIRECTPAY_RAIL_DELAY_SCALE", scale);
+            }
         }
-        command.stderr(log);
-        Server::start(command).with_context(|| self.log_tail())
+        self.start(command, LISTENING)
+    }
+
+    /// Starts a worker, for servers that only take payments in.
+    pub fn work(&self) -> Result<Server> {
+        let mut command = guard::command(&[])?;
+        command.arg(&self.binary).arg("worker");
+        self.set_environment(&mut command);
+        self.start(command, WORKING)
+    }
+
+    /// All processes write to the same log.
+    fn start(&self, mut command: Command, sign: &str) -> Result<Server> {
+        command.stderr(fs::OpenOptions::new().create(true).append(true).open(self.log())?);
+        Server::start_with_sign(command, sign).with_context(|| self.log_tail())
     }
 
     /// Runs `directpay verify` on the database; fails when anything is not as it should be.
@@ -113,22 +147,29 @@ impl Deployment {
     }
 }
 
-/// A running server; dropping it ends it.
+/// A running server or worker; dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
     process: Guarded,
-    /// Where it listens, without a slash at the end.
+    /// Where it listens, without a slash at the end; of a worker, where its database is.
     pub url: String,
+    /// From its start until it listened.
+    pub start_time: Duration,
 }
 
 impl Server {
     /// Runs a guard's `command` whose program prints where it listens.
-    pub fn start(mut command: Command) -> Result<Server> {
+    pub fn start(command: Command) -> Result<Server> {
+        Server::start_with_sign(command, LISTENING)
+    }
+
+    fn start_with_sign(mut command: Command, sign: &str) -> Result<Server> {
         command.stdout(Stdio::piped());
+        let started = Instant::now();
         let mut process = Guarded::spawn(command)?;
         let stdout = process.stdout().context("the server has no output")?;
-        let url = address(stdout).context("the server did not start")?;
-        Ok(Server { process, url })
+        let url = address(stdout, sign).context("the server did not start")?;
+        Ok(Server { process, url, start_time: started.elapsed() })
     }
 
     /// The process id of the guard, whose only child is the server.
@@ -149,13 +190,14 @@ impl Server {
     }
 }
 
-/// The address in the line that says it; nothing if the output ends before it or it takes too long.
-fn address(stdout: ChildStdout) -> Option<String> {
+/// The address behind `sign`; nothing if the output ends before it or it takes too long.
+fn address(stdout: ChildStdout, sign: &str) -> Option<String> {
     let (sender, receiver) = mpsc::channel();
+    let sign = sign.to_owned();
     // Reads on to the end, so that the server never finds its output blocked.
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some((_, url)) = line.split_once(LISTENING) {
+            if let Some((_, url)) = line.split_once(&sign) {
                 // Only the first address is waited for.
                 let _ = sender.send(url.trim().trim_end_matches('/').to_owned());
             }

@@ -6,10 +6,12 @@
 //! rate at which the books do not balance is not a rate. Speed is measured here and never asserted.
 
 pub mod ceiling;
+mod crew;
 mod disk;
 mod floor;
 mod generator;
 pub mod load;
+mod pages;
 mod report;
 mod run;
 mod scenario;
@@ -18,13 +20,14 @@ mod show;
 mod site;
 mod targets;
 mod usage;
+mod waiting;
 mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
@@ -32,10 +35,11 @@ use tokio::runtime::{self, Runtime};
 use crate::api::Api;
 use crate::server::Serving;
 use crate::workspace::{self, Binaries};
-use report::{Report, Spread};
+use report::{Report, Setting, Spread};
 use run::{Bench, Run};
 use scenario::Scenario;
-use site::{Engine, Site};
+use site::{Engine, Site, Stored};
+use waiting::Crowd;
 use world::{Size, World};
 
 /// What `cargo xtask bench` is told.
@@ -56,6 +60,12 @@ pub struct Arguments {
     /// Runs of each scenario [default: 3, or 1 with --quick].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100))]
     runs: Option<u64>,
+    /// Settled payments to fill the database with before anything is measured.
+    #[arg(long, value_name = "PAYMENTS", default_value_t = 0)]
+    stored: u64,
+    /// Measure on this SQLite file, which `seed-data` filled, instead of a new one; it grows by what is measured.
+    #[arg(long, value_name = "FILE", conflicts_with = "stored")]
+    stored_in: Option<PathBuf>,
     /// A directory on the disk to measure; the system's temporary one may be memory.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     directory: PathBuf,
@@ -74,6 +84,8 @@ struct Plan {
     runs: u64,
     seconds: u64,
     size: Size,
+    crowd: Crowd,
+    stored: Stored,
 }
 
 /// What is run.
@@ -85,13 +97,13 @@ struct Programs {
 
 /// Measures every engine, prints its tables, and leaves the figures in `target/bench`.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let plan = Plan::of(arguments);
+    let plans = plans(arguments)?;
     raise_file_limit()?;
     let binaries = workspace::release_binaries(arguments.binary.as_deref())?;
-    let needs_bulk = plan.scenarios.contains(&Scenario::Floor);
+    let needs_bulk = plans.iter().any(|(_, plan)| plan.needs_bulk());
     let bulk = needs_bulk.then(|| workspace::bulk_example(arguments.bulk.as_deref())).transpose()?;
     let programs = Programs { binaries, bulk };
-    for engine in Engine::ALL.into_iter().filter(|engine| arguments.engine.is_none_or(|only| only == *engine)) {
+    for (engine, plan) in plans {
         let report = measure(engine, &programs, &arguments.directory, &plan)
             .with_context(|| format!("measuring {}", engine.name()))?;
         println!("\n{}written to {}\n", show::report(&report), report.write()?.display());
@@ -99,19 +111,49 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is done on each engine that has anything to do.
+fn plans(arguments: &Arguments) -> Result<Vec<(Engine, Plan)>> {
+    let only = match (arguments.engine, &arguments.stored_in) {
+        (None, Some(_)) => Some(Engine::Sqlite),
+        (engine, _) => engine,
+    };
+    let on_file = only == Some(Engine::Sqlite);
+    ensure!(arguments.stored_in.is_none() || on_file, "--stored-in is for SQLite; for PostgreSQL there is --stored");
+    let mut plans = Vec::new();
+    for engine in Engine::ALL.into_iter().filter(|engine| only.is_none_or(|only| only == *engine)) {
+        let plan = Plan::of(arguments, engine)?;
+        if !plan.scenarios.is_empty() {
+            plans.push((engine, plan));
+        }
+    }
+    ensure!(!plans.is_empty(), "this engine has none of these scenarios");
+    Ok(plans)
+}
+
 impl Plan {
-    fn of(arguments: &Arguments) -> Plan {
-        let (runs, seconds, size) = if arguments.quick {
-            (1, 4, Size { landlords: 8, renters_each: 8 })
+    fn of(arguments: &Arguments, engine: Engine) -> Result<Plan> {
+        let (runs, seconds, size, crowd) = if arguments.quick {
+            (1, 4, Size { landlords: 8, renters_each: 8 }, Crowd::SMALL)
         } else {
-            (3, 10, Size { landlords: 32, renters_each: 16 })
+            (3, 10, Size { landlords: 32, renters_each: 16 }, Crowd::LARGE)
         };
-        Plan {
-            scenarios: Scenario::select(&arguments.scenario, arguments.quick),
+        let stored = match (&arguments.stored_in, arguments.stored) {
+            (Some(file), _) => Stored::File(file.canonicalize().with_context(|| format!("no {}", file.display()))?),
+            (None, 0) => Stored::Nothing,
+            (None, payments) => Stored::Payments(payments),
+        };
+        Ok(Plan {
+            scenarios: Scenario::select(&arguments.scenario, arguments.quick, engine),
             runs: arguments.runs.unwrap_or(runs),
             seconds: arguments.seconds.unwrap_or(seconds),
             size,
-        }
+            crowd,
+            stored,
+        })
+    }
+
+    fn needs_bulk(&self) -> bool {
+        self.scenarios.contains(&Scenario::Floor) || matches!(self.stored, Stored::Payments(_))
     }
 
     /// What is run, in order: one round after the other.
@@ -122,11 +164,14 @@ impl Plan {
 
 /// One world for all runs: signing up is slow on purpose, and is not what is measured.
 fn measure(engine: Engine, programs: &Programs, directory: &Path, plan: &Plan) -> Result<Report> {
-    let site = Site::make(engine, &programs.binaries.directpay, directory)?;
+    let site = Site::make(engine, &programs.binaries.directpay, directory, &plan.stored)?;
+    if let Stored::Payments(payments) = plan.stored {
+        site.fill(programs.bulk.as_deref().context("no program to fill the database with")?, payments)?;
+    }
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let mut world = with_server(&site, |url| runtime.block_on(world::make(url, plan.size, engine.name())))?;
     let (xtask, bulk) = (programs.binaries.xtask.as_path(), programs.bulk.as_deref());
-    let bench = Bench { site: &site, runtime: &runtime, xtask, bulk, seconds: plan.seconds };
+    let bench = Bench { site: &site, runtime: &runtime, xtask, bulk, seconds: plan.seconds, crowd: plan.crowd };
     let mut results: Vec<(Scenario, Vec<Run>)> = plan.scenarios.iter().map(|one| (*one, Vec::new())).collect();
     let progress = progress(engine, plan)?;
     for (round, scenario) in plan.rounds() {
@@ -144,7 +189,8 @@ fn measure(engine: Engine, programs: &Programs, directory: &Path, plan: &Plan) -
     with_server(&site, |url| runtime.block_on(settling::check(&Api::new(url)?, &world)))?;
     site.deployment.verify()?;
     progress.finish_and_clear();
-    Ok(Report::new(engine.name(), plan.seconds, world.tenancies.len(), results))
+    let (renters, stored) = (world.tenancies.len(), plan.stored.clone());
+    Ok(Report::new(Setting { engine: engine.name(), seconds: plan.seconds, renters, stored }, results))
 }
 
 /// For what is not measured: a server of its own, so that it leaves no trace in a server that is.
@@ -184,12 +230,13 @@ fn raise_file_limit() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, Scenario, Size};
+    use super::{Crowd, Plan, Scenario, Size, Stored};
 
     #[test]
     fn rounds_follow_each_other_so_that_scenarios_take_turns() {
         let scenarios = vec![Scenario::Ceiling64, Scenario::Closed64];
-        let plan = Plan { scenarios, runs: 2, seconds: 1, size: Size { landlords: 1, renters_each: 1 } };
+        let size = Size { landlords: 1, renters_each: 1 };
+        let plan = Plan { scenarios, runs: 2, seconds: 1, size, crowd: Crowd::SMALL, stored: Stored::Nothing };
         let order: Vec<(u64, Scenario)> = plan.rounds().collect();
         let round = |number| [(number, Scenario::Ceiling64), (number, Scenario::Closed64)];
         assert_eq!(order, [round(1), round(2)].concat());

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::run::Run;
 use super::scenario::Scenario;
+use super::site::Stored;
 use super::targets::{self, Target};
 use crate::workspace;
 
@@ -19,13 +20,21 @@ pub(super) struct Spread {
     pub(super) max: u64,
 }
 
+/// What was measured, and how.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Setting {
+    pub(super) engine: &'static str,
+    pub(super) seconds: u64,
+    pub(super) renters: usize,
+    pub(super) stored: Stored,
+}
+
 /// All figures of one engine.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub(super) engine: &'static str,
+    #[serde(flatten)]
+    pub(super) setting: Setting,
     pub(super) processors: usize,
-    pub(super) seconds: u64,
-    pub(super) renters: usize,
     pub(super) rows: Vec<Row>,
     pub(super) targets: Vec<Target>,
 }
@@ -51,28 +60,39 @@ pub(super) struct Row {
     pub(super) offered_per_s: Option<Spread>,
     pub(super) flush_us: Option<Spread>,
     pub(super) recovery_us: Option<Spread>,
+    pub(super) start_us: Option<Spread>,
+    pub(super) read_p50_us: Option<Spread>,
+    pub(super) read_p99_us: Option<Spread>,
+    pub(super) near_page_us: Option<Spread>,
+    pub(super) far_page_us: Option<Spread>,
+    pub(super) waiting: Option<Spread>,
+    /// Processor time each second.
+    pub(super) idle_us: Option<Spread>,
+    pub(super) idle_threads: Option<Spread>,
+    pub(super) idle_kib: Option<Spread>,
+    pub(super) late_us: Option<Spread>,
     /// Thousandths of what its ceiling carries.
     pub(super) of_ceiling: Option<u64>,
     runs: Vec<Run>,
 }
 
 impl Report {
-    pub(super) fn new(engine: &'static str, seconds: u64, renters: usize, runs: Vec<(Scenario, Vec<Run>)>) -> Report {
+    pub(super) fn new(setting: Setting, runs: Vec<(Scenario, Vec<Run>)>) -> Report {
         let mut rows: Vec<Row> = runs.into_iter().map(|(scenario, runs)| Row::new(scenario, runs)).collect();
         let ceilings: Vec<Option<u64>> = rows.iter().map(|row| of_ceiling(row, &rows)).collect();
         for (row, of_ceiling) in rows.iter_mut().zip(ceilings) {
             row.of_ceiling = of_ceiling;
         }
-        let targets = targets::of(engine, &rows);
+        let targets = targets::of(&setting, &rows);
         let processors = std::thread::available_parallelism().map_or(0, usize::from);
-        Report { engine, processors, seconds, renters, rows, targets }
+        Report { setting, processors, rows, targets }
     }
 
     /// Leaves the figures as JSON where the build leaves its files.
     pub(super) fn write(&self) -> Result<PathBuf> {
         let folder = workspace::target_dir().join("bench");
         fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{}.json", self.engine));
+        let path = folder.join(format!("{}.json", self.setting.engine));
         fs::write(&path, serde_json::to_vec_pretty(self)?)?;
         Ok(path)
     }
@@ -99,6 +119,16 @@ impl Row {
             offered_per_s: of(|run| run.offered_per_s),
             flush_us: of(|run| run.flush_us),
             recovery_us: of(|run| run.recovery_us),
+            start_us: of(|run| run.start_us),
+            read_p50_us: of(|run| Some(run.load.as_ref()?.reading?.p50_us)),
+            read_p99_us: of(|run| Some(run.load.as_ref()?.reading?.p99_us)),
+            near_page_us: of(|run| Some(run.pages.as_ref()?.near_us)),
+            far_page_us: of(|run| Some(run.pages.as_ref()?.far_us)),
+            waiting: of(|run| Some(run.waited.as_ref()?.payments)),
+            idle_us: of(|run| Some(run.waited.as_ref()?.idle.as_ref()?.processor_us)),
+            idle_threads: of(|run| Some(run.waited.as_ref()?.idle.as_ref()?.threads)),
+            idle_kib: of(|run| Some(run.waited.as_ref()?.idle.as_ref()?.memory_kib)),
+            late_us: of(|run| Some(run.waited.as_ref()?.late_us)),
             of_ceiling: None,
             runs,
         }
@@ -134,7 +164,7 @@ fn name<S: serde::Serializer>(scenario: &Scenario, serializer: S) -> Result<S::O
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Run, Scenario, Spread, find};
+    use super::{Report, Run, Scenario, Setting, Spread, find};
 
     #[test]
     fn a_spread_has_the_middle_and_both_ends() {
@@ -154,7 +184,7 @@ mod tests {
             (Scenario::Closed256, run(13_000, Some(12_000))),
             (Scenario::Accept, run(15_000, None)),
         ];
-        let report = Report::new("sqlite", 1, 1, runs);
+        let report = Report::new(Setting { engine: "sqlite", ..Setting::default() }, runs);
         let of_ceiling = |scenario| find(&report.rows, scenario).unwrap().of_ceiling;
         assert_eq!(of_ceiling(Scenario::Ceiling256), Some(1000));
         assert_eq!(of_ceiling(Scenario::Closed64), Some(240));

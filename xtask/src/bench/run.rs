@@ -7,22 +7,28 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
+use super::crew::Crew;
 use super::generator::{self, Sent};
-use super::load::{self, Order, Pace, Payer, Tally};
-use super::scenario::{Scenario, Work};
+use super::load::pages::Pages;
+use super::load::{self, Order, Pace, Tally};
+use super::scenario::{Load, Scenario, Staff, Work};
 use super::site::Site;
-use super::usage;
+use super::waiting::{self, Crowd, Waited};
 use super::world::World;
-use super::{ceiling, disk, floor, settling};
+use super::{ceiling, disk, floor, pages, settling, usage};
 use crate::api::Api;
-use crate::server::{Server, Serving};
+use crate::server::Serving;
 
 /// Two in a hundred requests repeat the one before them.
 const REPLAY_EVERY: Option<NonZeroU64> = NonZeroU64::new(50);
 
 /// Payments that the floor is measured with, for each second that the other scenarios take.
 const FLOOR_PAYMENTS_PER_SECOND: u64 = 10_000;
+
+/// Connections over which a crowd comes to wait.
+const CROWD_CONNECTIONS: usize = 256;
 
 /// What all runs on one engine have in common.
 pub(super) struct Bench<'b> {
@@ -33,6 +39,8 @@ pub(super) struct Bench<'b> {
     /// What writes payments without HTTP.
     pub(super) bulk: Option<&'b Path>,
     pub(super) seconds: u64,
+    /// Those who wait at a slow bank.
+    pub(super) crowd: Crowd,
 }
 
 /// What one run showed.
@@ -41,7 +49,7 @@ pub(super) struct Run {
     pub(super) accepted_per_s: u64,
     /// Payments over the time from the first request to the moment when the last one was final.
     pub(super) settled_per_s: Option<u64>,
-    /// Processor time for each new payment.
+    /// Processor time for each new payment; histories that are read beside them are in it.
     pub(super) server_ns: Option<u64>,
     pub(super) database_ns: Option<u64>,
     pub(super) load_ns: Option<u64>,
@@ -56,6 +64,12 @@ pub(super) struct Run {
     pub(super) flush_us: Option<u64>,
     /// From the end of an overload until a payment was accepted promptly.
     pub(super) recovery_us: Option<u64>,
+    /// From the start of the server until it listened.
+    pub(super) start_us: Option<u64>,
+    /// A list's first page and its hundredth.
+    pub(super) pages: Option<Pages>,
+    /// Of a crowd of payments at a slow bank.
+    pub(super) waited: Option<Waited>,
     pub(super) load: Option<Tally>,
 }
 
@@ -71,25 +85,27 @@ impl Bench<'_> {
         match scenario.work() {
             Work::Ceiling { connections } => self.ceiling(world, connections),
             Work::Floor => self.floor(),
-            Work::Payments { serving, connections, rate } => {
-                let flush_us = || (connections == 1).then(|| disk::flush_us(self.site.home())).transpose();
-                let pace = rate.pace(capacity_per_s);
+            Work::Payments(load) => {
+                let flush_us = || (load.connections == 1).then(|| disk::flush_us(self.site.home())).transpose();
+                let pace = load.rate.pace(capacity_per_s);
                 let before_us = flush_us()?;
-                let run = self.payments(scenario, world, serving, connections, pace);
+                let run = self.payments(scenario, world, load, pace);
                 let run = run.with_context(|| self.site.deployment.log_tail())?;
                 let flush_us = before_us.zip(flush_us()?).map(|(before, after)| before.midpoint(after));
                 let offered_per_s = match pace {
-                    Pace::Closed => None,
+                    Pace::Closed | Pace::Until { .. } => None,
                     Pace::Open { per_second } => Some(per_second),
                 };
                 Ok(Run { flush_us, offered_per_s, ..run })
             }
+            Work::Waiting => self.waiting(world).with_context(|| self.site.deployment.log_tail()),
         }
     }
 
     fn ceiling(&self, world: &World, connections: usize) -> Result<Run> {
         let server = ceiling::start(self.xtask)?;
-        let order = Order { replay_every: None, ..self.order(&server, world, connections, Pace::Closed) };
+        let hosts = vec![server.url.trim_start_matches("http://").to_owned()];
+        let order = Order { replay_every: None, ..self.order(hosts, world, connections, Pace::Closed) };
         let id = usage::child_of(server.guard_id())?;
         let before_us = usage::processor_us(id)?;
         let tally = generator::send(self.xtask, self.site.home(), &order)?.finish.tally;
@@ -120,27 +136,25 @@ impl Bench<'_> {
         })
     }
 
-    fn payments(
-        &self,
-        scenario: Scenario,
-        world: &World,
-        serving: Serving,
-        connections: usize,
-        pace: Pace,
-    ) -> Result<Run> {
+    fn payments(&self, scenario: Scenario, world: &World, load: Load, pace: Pace) -> Result<Run> {
+        if scenario == Scenario::Reads {
+            self.lengthen(world)?;
+        }
         let bytes_before = self.site.database_bytes()?;
-        let server = self.site.deployment.serve(serving)?;
-        let order = self.order(&server, world, connections, pace);
-        let before = self.processor(&server)?;
+        let crew = Crew::start(&self.site.deployment, load.staff)?;
+        let order = self.order(crew.hosts(), world, load.connections, pace);
+        let order = Order { reads_per_s: load.reads_per_s, ..order };
+        let before = self.processor(&crew)?;
         let sent = generator::send(self.xtask, self.site.home(), &order)?;
         let database_kib = self.site.database_kib()?;
         let recovery_us = (scenario == Scenario::Overload).then(|| self.recover(&order)).transpose()?;
-        let settled_at = self.settle(&server, serving, world, &sent)?;
-        let after = self.processor(&server)?;
-        let server_peak_kib = usage::peak_kib(usage::child_of(server.guard_id())?)?;
-        server.stop()?;
+        let settled_at = load.staff.settles().then(|| self.settle(&crew, world, &sent)).transpose()?;
+        let after = self.processor(&crew)?;
+        let (server_peak_kib, start_us) = (crew.peak_kib()?, crew.start_us()?);
+        let pages = (scenario == Scenario::Reads).then(|| self.pages(&crew, &order, world)).transpose()?;
+        crew.stop()?;
         let grown = self.site.database_bytes()?.saturating_sub(bytes_before);
-        if serving == Serving::Intake {
+        if !load.staff.settles() {
             self.settle_later(world, &sent)?;
         }
         let tally = sent.finish.tally;
@@ -156,47 +170,76 @@ impl Bench<'_> {
             server_peak_kib: Some(server_peak_kib),
             database_kib,
             recovery_us,
+            start_us: Some(start_us),
+            pages,
             load: Some(tally),
             ..Run::default()
         })
     }
 
-    fn order(&self, server: &Server, world: &World, connections: usize, pace: Pace) -> Order {
-        let payers = world.tenancies.iter();
-        let payers =
-            payers.map(|one| Payer { token: one.renter.token.clone(), lease_id: one.lease_id.clone() }).collect();
-        let host = server.url.trim_start_matches("http://").to_owned();
-        Order { host, connections, seconds: self.seconds, pace, replay_every: REPLAY_EVERY, payers }
+    fn waiting(&self, world: &World) -> Result<Run> {
+        let (crowd, since) = (self.crowd, Uuid::now_v7());
+        let crew = Crew::start(&self.site.deployment, Staff::One(Serving::Slowly { scale: crowd.scale }))?;
+        let pace = Pace::Until { accepted: crowd.payments };
+        let order = self.order(crew.hosts(), world, CROWD_CONNECTIONS, pace);
+        let order = Order { seconds: crowd.shortest.as_secs(), ..order };
+        let sent = generator::send(self.xtask, self.site.home(), &order)?;
+        let waited = self.runtime.block_on(waiting::wait(&crew, world, crowd, &sent, since))?;
+        let (server_peak_kib, start_us) = (crew.peak_kib()?, crew.start_us()?);
+        crew.stop()?;
+        let tally = sent.finish.tally;
+        Ok(Run {
+            accepted_per_s: per_second(tally.accepted, tally.elapsed_us),
+            load_ns: each(tally.processor_us, tally.accepted),
+            server_peak_kib: Some(server_peak_kib),
+            start_us: Some(start_us),
+            waited: Some(waited),
+            load: Some(tally),
+            ..Run::default()
+        })
+    }
+
+    fn order(&self, hosts: Vec<String>, world: &World, connections: usize, pace: Pace) -> Order {
+        let payers = world.payers().collect();
+        Order { hosts, connections, seconds: self.seconds, pace, reads_per_s: 0, replay_every: REPLAY_EVERY, payers }
     }
 
     fn recover(&self, order: &Order) -> Result<u64> {
+        let host = order.hosts.first().context("nobody to pay to")?;
         let payer = order.payers.first().context("nobody pays")?;
-        let took = self.runtime.block_on(load::recovery::wait(&order.host, payer))?;
+        let took = self.runtime.block_on(load::recovery::wait(host, payer))?;
         Ok(u64::try_from(took.as_micros())?)
     }
 
-    /// When all payments were final; nothing where no workers are.
-    fn settle(&self, server: &Server, serving: Serving, world: &World, sent: &Sent) -> Result<Option<Instant>> {
-        match serving {
-            Serving::Intake => Ok(None),
-            Serving::Everything | Serving::OneByOne => {
-                let api = Api::new(&server.url)?;
-                let waiting = settling::wait(&api, world, &sent.finish.last);
-                Ok(Some(self.runtime.block_on(waiting)?))
-            }
-        }
+    /// When all payments were final.
+    fn settle(&self, crew: &Crew, world: &World, sent: &Sent) -> Result<Instant> {
+        let api = Api::new(crew.url()?)?;
+        self.runtime.block_on(settling::wait(&api, world, &sent.finish.last))
     }
 
     /// Leaves nothing open for the next run.
     fn settle_later(&self, world: &World, sent: &Sent) -> Result<()> {
-        let server = self.site.deployment.serve(Serving::Everything)?;
-        self.settle(&server, Serving::Everything, world, sent)?;
-        server.stop()
+        let crew = Crew::start(&self.site.deployment, Staff::One(Serving::Everything))?;
+        self.settle(&crew, world, sent)?;
+        crew.stop()
     }
 
-    fn processor(&self, server: &Server) -> Result<Processor> {
-        let server_us = usage::processor_us(usage::child_of(server.guard_id())?)?;
-        Ok(Processor { server_us, database_us: self.site.database_processor_us()? })
+    /// Before anything is measured.
+    fn lengthen(&self, world: &World) -> Result<()> {
+        let crew = Crew::start(&self.site.deployment, Staff::One(Serving::Everything))?;
+        let api = Api::new(crew.url()?)?;
+        self.runtime.block_on(pages::lengthen(&api, world))?;
+        crew.stop()
+    }
+
+    fn pages(&self, crew: &Crew, order: &Order, world: &World) -> Result<Pages> {
+        let api = Api::new(crew.url()?)?;
+        let host = order.hosts.first().context("nobody to read from")?;
+        self.runtime.block_on(pages::compare(&api, host, world))
+    }
+
+    fn processor(&self, crew: &Crew) -> Result<Processor> {
+        Ok(Processor { server_us: crew.processor_us()?, database_us: self.site.database_processor_us()? })
     }
 }
 

@@ -34,22 +34,32 @@ pub(super) async fn wait(api: &Api, world: &World, last: &[Accepted]) -> Result<
     }
     let seen_at = Instant::now();
     let step = (world.tenancies.len() / SAMPLE).max(1);
-    let waited = wait_for(api, world.tenancies.iter().step_by(step), deadline).await?;
+    let waited = wait_for(api, world.tenancies.iter().step_by(step), &OPEN, deadline).await?;
     Ok(waited.unwrap_or(seen_at))
 }
 
 /// Fails unless every payment of every lease is final, or becomes it in time.
 pub(super) async fn check(api: &Api, world: &World) -> Result<()> {
-    wait_for(api, world.tenancies.iter(), Instant::now() + PATIENCE).await.map(drop)
+    wait_for(api, world.tenancies.iter(), &OPEN, Instant::now() + PATIENCE).await.map(drop)
 }
 
-/// Nothing more comes in, so a lease without an open payment stays without one. Answers when the last was seen to be
-/// final, if any was open at all.
-async fn wait_for(api: &Api, leases: impl Iterator<Item = &Tenancy>, deadline: Instant) -> Result<Option<Instant>> {
+/// Waits until the bank has every payment of every lease.
+pub(super) async fn handed_over(api: &Api, world: &World) -> Result<()> {
+    wait_for(api, world.tenancies.iter(), &["PENDING"], Instant::now() + PATIENCE).await.map(drop)
+}
+
+/// Nothing more comes in, so a lease without a payment that is `open` stays without one. Answers when the last was seen to
+/// be over, if any was open at all.
+async fn wait_for(
+    api: &Api,
+    leases: impl Iterator<Item = &Tenancy>,
+    open: &[&str],
+    deadline: Instant,
+) -> Result<Option<Instant>> {
     let mut waited = None;
     for tenancy in leases {
         // In this order: an open payment can move from the first to the second between the two questions.
-        for status in OPEN {
+        for status in open {
             while has_payment(api, tenancy, status).await? {
                 pause(deadline).await?;
                 waited = Some(Instant::now());

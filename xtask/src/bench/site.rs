@@ -4,14 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::Serialize;
 use tempfile::TempDir;
 
 use super::usage;
 use crate::postgres::{Cluster, Durability};
+use crate::seed;
 use crate::server::Deployment;
 
 const DATABASE: &str = "bench";
 const SPARE: &str = "floor";
+
+/// Payments of one stored tenancy, and how many tenancies there are at least and at most.
+const STORED_EACH: u64 = 1000;
+const STORED_TENANCIES: (u64, u64) = (10, 5000);
 
 /// A database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +39,17 @@ impl Engine {
     }
 }
 
+/// What is in the database before anything is measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) enum Stored {
+    #[default]
+    Nothing,
+    /// So many settled payments.
+    Payments(u64),
+    /// What is in this SQLite file; it is not removed.
+    File(PathBuf),
+}
+
 /// Where one engine is measured; dropping it removes everything.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -49,13 +66,16 @@ enum Database {
 }
 
 impl Site {
-    /// An empty database of `engine` under `directory`, for the server `binary`.
-    pub(super) fn make(engine: Engine, binary: &Path, directory: &Path) -> Result<Site> {
+    /// A database of `engine` under `directory`, for the server `binary`: an empty one, or the stored file.
+    pub(super) fn make(engine: Engine, binary: &Path, directory: &Path, stored: &Stored) -> Result<Site> {
         let home = tempfile::Builder::new().prefix("directpay-bench-").tempdir_in(directory)?;
         let (deployment, database) = match engine {
             Engine::Sqlite => {
-                let deployment = Deployment::on_sqlite(binary.to_owned(), home.path());
-                (deployment, Database::File(home.path().join("directpay.db")))
+                let file = match stored {
+                    Stored::Nothing | Stored::Payments(_) => home.path().join("directpay.db"),
+                    Stored::File(file) => file.clone(),
+                };
+                (Deployment::on_sqlite(binary.to_owned(), home.path(), &file)?, Database::File(file))
             }
             Engine::Postgres => {
                 let cluster = Cluster::start_in(directory, Durability::Full)?;
@@ -64,6 +84,12 @@ impl Site {
             }
         };
         Ok(Site { deployment, database, home })
+    }
+
+    /// Fills the empty database with so many settled payments.
+    pub(super) fn fill(&self, bulk: &Path, payments: u64) -> Result<()> {
+        let (least, most) = STORED_TENANCIES;
+        seed::fill(bulk, self.deployment.url(), payments, payments.div_ceil(STORED_EACH).clamp(least, most))
     }
 
     /// A folder for files of the measurement, on the disk that is measured.

@@ -50,9 +50,17 @@ pub(super) fn reaped_us() -> Result<u64> {
 
 /// The most memory that the process `id` had at a time.
 pub(super) fn peak_kib(id: u32) -> Result<u64> {
-    let path = format!("/proc/{id}/status");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    field(&text, "VmHWM:").with_context(|| format!("{path} without VmHWM"))
+    status(id, "VmHWM:")
+}
+
+/// The memory that the process `id` has now.
+pub(super) fn resident_kib(id: u32) -> Result<u64> {
+    status(id, "VmRSS:")
+}
+
+/// The threads that the process `id` has now.
+pub(super) fn threads(id: u32) -> Result<u64> {
+    status(id, "Threads:")
 }
 
 /// The memory that the process `id` and its living children have now; what they share counts once.
@@ -66,6 +74,12 @@ pub(super) fn family_kib(id: u32) -> Result<u64> {
         }
     }
     Ok(total)
+}
+
+fn status(id: u32, name: &str) -> Result<u64> {
+    let path = format!("/proc/{id}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    field(&text, name).with_context(|| format!("{path} without {name}"))
 }
 
 fn stat(id: u32) -> Result<Stat> {

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::load::Payer;
 use crate::api::{Api, Person, Role};
 
 /// Requests under way while the world is made. Signing up takes the server's processor time on purpose.
@@ -25,30 +26,44 @@ pub(super) struct Size {
     pub(super) renters_each: usize,
 }
 
-/// A lease and the renter who pays on it.
+/// A lease, the renter who pays on it, and the place among the landlords of who is paid.
 #[derive(Debug, Clone)]
 pub(super) struct Tenancy {
     pub(super) lease_id: String,
     pub(super) renter: Person,
+    pub(super) landlord: usize,
 }
 
-/// Everybody who pays, signed in.
+/// Everybody who pays or is paid, signed in.
 #[derive(Debug)]
 pub(super) struct World {
+    pub(super) landlords: Vec<Person>,
     pub(super) tenancies: Vec<Tenancy>,
     signed_in_at: Instant,
 }
 
 impl World {
+    /// Each renter, as the load generator needs to know.
+    pub(super) fn payers(&self) -> impl Iterator<Item = Payer> {
+        self.tenancies.iter().filter_map(|tenancy| {
+            let landlord = self.landlords.get(tenancy.landlord)?;
+            let [token, landlord_token] = [&tenancy.renter, landlord].map(|person| person.token.clone());
+            Some(Payer { token, landlord_token, lease_id: tenancy.lease_id.clone() })
+        })
+    }
+
     /// Whether somebody's token may expire during a run that begins now.
     pub(super) fn is_stale(&self) -> bool {
         TOKEN_AGE_MAX < self.signed_in_at.elapsed()
     }
 
-    /// Signs every renter in again.
+    /// Signs everybody in again.
     pub(super) async fn renew(&mut self, url: &str) -> Result<()> {
         let api = Api::new(url)?;
         self.signed_in_at = Instant::now();
+        for landlord in &mut self.landlords {
+            landlord.token = api.sign_in(&landlord.email).await?;
+        }
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         let mut renewals = JoinSet::new();
         for mut tenancy in self.tenancies.drain(..) {
@@ -77,16 +92,19 @@ pub(super) async fn make(url: &str, size: Size, label: &str) -> Result<World> {
     for _ in 0..size.landlords {
         landlords.spawn(settle_in(api.clone(), Role::Landlord, Arc::clone(&turns), progress.clone()));
     }
+    let mut world = World { landlords: Vec::new(), tenancies: Vec::new(), signed_in_at };
     let mut tenancies = JoinSet::new();
     while let Some(landlord) = landlords.join_next().await {
-        let landlord = landlord??;
+        let (place, landlord) = (world.landlords.len(), landlord??);
         for _ in 0..size.renters_each {
-            tenancies.spawn(move_in(api.clone(), landlord.clone(), Arc::clone(&turns), progress.clone()));
+            let moving_in = move_in(api.clone(), landlord.clone(), Arc::clone(&turns), progress.clone());
+            tenancies.spawn(async move { anyhow::Ok((place, moving_in.await?)) });
         }
+        world.landlords.push(landlord);
     }
-    let mut world = World { tenancies: Vec::new(), signed_in_at };
     while let Some(tenancy) = tenancies.join_next().await {
-        world.tenancies.push(tenancy??);
+        let (landlord, (lease_id, renter)) = tenancy??;
+        world.tenancies.push(Tenancy { lease_id, renter, landlord });
     }
     progress.finish_and_clear();
     Ok(world)
@@ -108,7 +126,8 @@ async fn settle_in(api: Api, role: Role, turns: Arc<Semaphore>, progress: Progre
     Ok(person)
 }
 
-async fn move_in(api: Api, landlord: Person, turns: Arc<Semaphore>, progress: ProgressBar) -> Result<Tenancy> {
+/// Somebody new on a lease of the landlord's.
+async fn move_in(api: Api, landlord: Person, turns: Arc<Semaphore>, progress: ProgressBar) -> Result<(String, Person)> {
     let renter = settle_in(api.clone(), Role::Renter, turns, progress).await?;
     let property = json!({"address": "1 Main Street", "city": "Springfield", "state": "IL", "zip_code": "62701"});
     let property_id = api.create(&landlord, "/properties/", &property).await?;
@@ -120,7 +139,7 @@ async fn move_in(api: Api, landlord: Person, turns: Arc<Semaphore>, progress: Pr
         "start_date": "2026-01-01",
         "end_date": "2026-12-31",
     });
-    Ok(Tenancy { lease_id: api.create(&landlord, "/leases/", &lease).await?, renter })
+    Ok((api.create(&landlord, "/leases/", &lease).await?, renter))
 }
 
 /// Starts with a 9, as none of the sandbox's scripted accounts does.

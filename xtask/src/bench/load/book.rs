@@ -23,11 +23,14 @@ pub(crate) struct Tally {
     pub(crate) elapsed_us: u64,
     /// What the generator itself took of the processor.
     pub(crate) processor_us: u64,
+    /// How long it took until a payment was accepted or found accepted. Refusals are not in it.
     pub(crate) latency: Latency,
+    /// How long it took to read a history; nothing if none was read.
+    pub(crate) reading: Option<Latency>,
 }
 
-/// How long it took until a payment was accepted or found accepted: from when its request was due. Refusals are not in it.
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+/// How long answers took, from when their requests were due.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
@@ -57,11 +60,13 @@ pub(super) enum Verdict {
 pub(super) struct Book {
     tally: Tally,
     latencies_us: Histogram<u64>,
+    reading_us: Histogram<u64>,
 }
 
 impl Book {
     pub(super) fn new() -> Result<Book> {
-        Ok(Book { tally: Tally::default(), latencies_us: Histogram::new_with_bounds(1, LATENCY_MAX_US, 3)? })
+        let histogram = || Histogram::new_with_bounds(1, LATENCY_MAX_US, 3);
+        Ok(Book { tally: Tally::default(), latencies_us: histogram()?, reading_us: histogram()? })
     }
 
     pub(super) fn enter(&mut self, verdict: Verdict, latency_us: u64) {
@@ -79,11 +84,24 @@ impl Book {
         self.tally.unsent += count;
     }
 
+    pub(super) fn enter_read(&mut self, latency_us: u64) {
+        self.reading_us.saturating_record(latency_us);
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.tally.accepted
+    }
+
     pub(super) fn tally(&self) -> Tally {
-        let at = |quantile| self.latencies_us.value_at_quantile(quantile);
-        let latency =
-            Latency { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: self.latencies_us.max() };
-        Tally { latency, ..self.tally.clone() }
+        let reading = (!self.reading_us.is_empty()).then(|| Latency::of(&self.reading_us));
+        Tally { latency: Latency::of(&self.latencies_us), reading, ..self.tally.clone() }
+    }
+}
+
+impl Latency {
+    fn of(times_us: &Histogram<u64>) -> Latency {
+        let at = |quantile| times_us.value_at_quantile(quantile);
+        Latency { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: times_us.max() }
     }
 }
 
@@ -130,5 +148,16 @@ mod tests {
         book.enter(Verdict::Refused, 1);
         let tally = book.tally();
         assert_eq!((tally.accepted, tally.refused, tally.latency.p50_us), (1, 1, 2000));
+    }
+
+    #[test]
+    fn reads_are_told_apart_from_payments() {
+        let mut book = Book::new().unwrap();
+        book.enter(Verdict::Accepted, 2000);
+        assert_eq!(book.tally().reading, None);
+        book.enter_read(500);
+        let tally = book.tally();
+        assert_eq!((tally.accepted, tally.latency.max_us), (1, 2000));
+        assert_eq!(tally.reading.map(|reading| reading.p50_us), Some(500));
     }
 }

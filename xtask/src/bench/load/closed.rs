@@ -1,4 +1,5 @@
-//! A closed loop: each connection sends its next request when it has the answer to the last one.
+//! A closed loop: each connection sends its next request when it has the answer to the last one, until it is late
+//! or enough was accepted.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -8,10 +9,10 @@ use tokio::task::JoinSet;
 
 use super::till::{Counter, Till};
 
-pub(super) async fn run(tills: Vec<Till>, counter: &Rc<Counter>, deadline: Instant) -> Result<Vec<Till>> {
+pub(super) async fn run(tills: Vec<Till>, counter: &Rc<Counter>, deadline: Instant, enough: u64) -> Result<Vec<Till>> {
     let mut tasks = JoinSet::new();
     for till in tills {
-        tasks.spawn_local(pay_until(deadline, till, Rc::clone(counter)));
+        tasks.spawn_local(pay_until(deadline, enough, till, Rc::clone(counter)));
     }
     let mut done = Vec::with_capacity(tasks.len());
     while let Some(till) = tasks.join_next().await {
@@ -20,10 +21,10 @@ pub(super) async fn run(tills: Vec<Till>, counter: &Rc<Counter>, deadline: Insta
     Ok(done)
 }
 
-async fn pay_until(deadline: Instant, mut till: Till, counter: Rc<Counter>) -> Result<Till> {
+async fn pay_until(deadline: Instant, enough: u64, mut till: Till, counter: Rc<Counter>) -> Result<Till> {
     loop {
         let now = Instant::now();
-        if deadline <= now {
+        if deadline <= now || enough <= counter.accepted() {
             return Ok(till);
         }
         till.pay(&counter, now).await?;

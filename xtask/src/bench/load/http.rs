@@ -1,5 +1,6 @@
 //! As little HTTP/1.1 as a load generator needs.
 
+use std::io::Write;
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
@@ -40,9 +41,23 @@ impl Connection {
         Ok(Connection { host: host.to_owned(), stream, request, answer })
     }
 
-    /// Sends one request and reads its whole answer.
+    /// Sends one payment and reads its whole answer.
     pub(super) async fn post(&mut self, template: &Template, key: &[u8; KEY_LENGTH]) -> Result<Answer> {
         template.fill(key, &mut self.request);
+        self.exchange().await
+    }
+
+    /// Reads what stands behind `path`, with the access token `token`; anything but status 200 is an error.
+    pub(super) async fn get(&mut self, path: &str, token: &str) -> Result<()> {
+        self.request.clear();
+        let host = &self.host;
+        write!(self.request, "GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n")?;
+        let answer = self.exchange().await?;
+        ensure!(answer.status == 200, "status {} for {path}", answer.status);
+        Ok(())
+    }
+
+    async fn exchange(&mut self) -> Result<Answer> {
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
         let answer = loop {

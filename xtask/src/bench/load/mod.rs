@@ -7,6 +7,8 @@ mod book;
 mod closed;
 mod http;
 mod open;
+pub(super) mod pages;
+mod reading;
 pub(super) mod recovery;
 mod template;
 mod till;
@@ -39,11 +41,13 @@ pub struct Arguments {
 /// What is to be sent, and for how long.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
-    /// Host and port.
-    pub(super) host: String,
+    /// Hosts and ports: the connections are shared out among them. Each is called by the name of the first.
+    pub(super) hosts: Vec<String>,
     pub(super) connections: usize,
     pub(super) seconds: u64,
     pub(super) pace: Pace,
+    /// Histories that are read beside the payments, in an open loop of their own.
+    pub(super) reads_per_s: u64,
     /// One request in so many repeats the one before it on the same connection; nothing: each is new.
     pub(super) replay_every: Option<NonZeroU64>,
     /// They take turns.
@@ -55,14 +59,17 @@ pub(super) struct Order {
 pub(super) enum Pace {
     /// When the connection has the answer to its last one.
     Closed,
+    /// The same, and the last one is sent when so many payments were accepted.
+    Until { accepted: u64 },
     /// At a constant rate, whatever the server does.
     Open { per_second: u64 },
 }
 
-/// Somebody who pays, and on which lease.
+/// Somebody who pays, on which lease, and to whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Payer {
     pub(super) token: String,
+    pub(super) landlord_token: String,
     pub(super) lease_id: String,
 }
 
@@ -103,20 +110,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 async fn send(order: Order) -> Result<Finish> {
     ensure!(!order.payers.is_empty(), "nobody pays");
     let mut tills = Vec::with_capacity(order.connections);
-    for index in 0..order.connections {
-        tills.push(Till::open(&order.host, index).await?);
+    for (index, host) in order.hosts.iter().cycle().take(order.connections).enumerate() {
+        tills.push(Till::open(host, index).await?);
     }
+    let order = Rc::new(order);
     let counter = Rc::new(Counter::new(&order)?);
+    let readers = reading::open(&order, &counter).await?;
     print(&Message::Started)?;
     let (started, processor) = (Instant::now(), processor_us());
     let length = Duration::from_secs(order.seconds);
     let paying = async {
         match order.pace {
-            Pace::Closed => closed::run(tills, &counter, started + length).await,
+            Pace::Closed => closed::run(tills, &counter, started + length, u64::MAX).await,
+            Pace::Until { accepted } => closed::run(tills, &counter, started + length, accepted).await,
             Pace::Open { per_second } => open::run(tills, &counter, started, per_second, order.seconds).await,
         }
     };
-    let tills = tokio::time::timeout(length + PATIENCE, paying).await.context("answers are missing")??;
+    let both = async { tokio::try_join!(paying, reading::run(readers, started)) };
+    let (tills, ()) = tokio::time::timeout(length + PATIENCE, both).await.context("answers are missing")??;
     let mut tally = counter.finish();
     tally.elapsed_us = micros(started.elapsed());
     tally.processor_us = processor_us().saturating_sub(processor);

@@ -24,10 +24,10 @@ const BACKLOG_SECONDS: u64 = 2;
 
 /// When each request is due.
 #[derive(Debug, Clone, Copy)]
-struct Schedule {
-    started: Instant,
-    per_second: u64,
-    total: u64,
+pub(super) struct Schedule {
+    pub(super) started: Instant,
+    pub(super) per_second: u64,
+    pub(super) total: u64,
 }
 
 /// Requests that are due and not yet sent.
@@ -122,7 +122,7 @@ fn give_up(turns: &Turns, keep: usize) -> u64 {
 
 impl Schedule {
     /// When the request with this number is due; they are counted from zero.
-    fn due_at(&self, number: u64) -> Instant {
+    pub(super) fn due_at(&self, number: u64) -> Instant {
         let nanos = u128::from(number) * 1_000_000_000 / u128::from(self.per_second.max(1));
         self.started + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }

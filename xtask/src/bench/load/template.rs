@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn a_request_differs_from_the_next_in_its_key_only() {
-        let payer = Payer { token: "secret".to_owned(), lease_id: "home".to_owned() };
+        let [token, landlord_token, lease_id] = ["secret", "other", "home"].map(str::to_owned);
+        let payer = Payer { token, landlord_token, lease_id };
         let template = Template::of(&payer, "localhost:1");
         let (mut key, mut request) = ([0; KEY_LENGTH], Vec::new());
         draw(&mut key);

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use uuid::Uuid;
 
 use super::book::{Book, Kind, Tally, Verdict, judge};
 use super::http::Connection;
@@ -21,6 +23,8 @@ pub(super) struct Counter {
     next_payer: Cell<usize>,
     replay_every: Option<NonZeroU64>,
     book: RefCell<Book>,
+    /// What was accepted, if it is to be read.
+    accepted: Option<RefCell<Vec<Rc<Accepted>>>>,
 }
 
 /// A connection and what it sent last.
@@ -43,12 +47,31 @@ struct Last {
 
 impl Counter {
     pub(super) fn new(order: &Order) -> Result<Counter> {
+        let host = order.hosts.first().context("nobody to pay to")?;
         Ok(Counter {
-            templates: order.payers.iter().map(|payer| Template::of(payer, &order.host)).collect(),
+            templates: order.payers.iter().map(|payer| Template::of(payer, host)).collect(),
             next_payer: Cell::new(0),
             replay_every: order.replay_every,
             book: RefCell::new(Book::new()?),
+            accepted: (0 < order.reads_per_s).then(RefCell::default),
         })
+    }
+
+    /// New payments so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.book.borrow().accepted()
+    }
+
+    /// Any of the payments that were accepted so far.
+    pub(super) fn draw_accepted(&self) -> Option<Rc<Accepted>> {
+        let accepted = self.accepted.as_ref()?.borrow();
+        let (random, _) = Uuid::new_v4().as_u64_pair();
+        let place = random.checked_rem(u64::try_from(accepted.len()).ok()?)?;
+        accepted.get(usize::try_from(place).ok()?).cloned()
+    }
+
+    pub(super) fn enter_read(&self, latency_us: u64) {
+        self.book.borrow_mut().enter_read(latency_us);
     }
 
     pub(super) fn unsent(&self, count: u64) {
@@ -90,6 +113,9 @@ impl Till {
             (last.accepted_at, last.payer) = (now, self.payer);
             last.location.clear();
             last.location.extend_from_slice(self.connection.part(location));
+            if let Some(all) = &counter.accepted {
+                all.borrow_mut().push(Rc::new(last.name()));
+            }
         }
         counter.book.borrow_mut().enter(verdict, micros(now.saturating_duration_since(due)));
         Ok(())
@@ -108,12 +134,15 @@ impl Till {
     }
 }
 
+impl Last {
+    fn name(&self) -> Accepted {
+        Accepted { payer: self.payer, location: String::from_utf8_lossy(&self.location).into_owned() }
+    }
+}
+
 /// The last payment of each till, the very last of all first; not too many.
 pub(super) fn last_accepted(tills: Vec<Till>) -> Vec<Accepted> {
     let mut all: Vec<Last> = tills.into_iter().filter_map(|till| till.last).collect();
     all.sort_by_key(|last| Reverse(last.accepted_at));
-    let named = all.into_iter().take(LAST_MAX);
-    let accepted = named
-        .map(|last| Accepted { payer: last.payer, location: String::from_utf8_lossy(&last.location).into_owned() });
-    accepted.collect()
+    all.iter().take(LAST_MAX).map(Last::name).collect()
 }
