@@ -3,7 +3,9 @@
 //! Pure functions and values. Nothing here waits, reads a clock, draws a random number, writes a log line or knows
 //! that a database exists: whoever calls says what time it is and brings the ids.
 
+pub mod arrival;
 pub mod bank_account;
+pub mod banking_day;
 pub mod calendar;
 pub mod id;
 pub mod idempotency;
