@@ -139,10 +139,11 @@ const COLLECTIONS: [&str; 5] =
 async fn in_written_form(mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let bare = path.strip_suffix('/').unwrap_or(path);
-    let written = if COLLECTIONS.contains(&bare) { format!("{bare}/") } else { bare.to_owned() };
-    if path.starts_with("/docs") || written == path || written.is_empty() {
+    let ends_with_slash = COLLECTIONS.contains(&bare);
+    if bare.is_empty() || ends_with_slash == path.ends_with('/') || path.starts_with("/docs") {
         return next.run(request).await;
     }
+    let written = if ends_with_slash { format!("{bare}/") } else { bare.to_owned() };
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     if let Ok(uri) = format!("{written}{query}").parse() {
         *request.uri_mut() = uri;
