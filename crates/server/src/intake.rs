@@ -4,13 +4,13 @@
 //! transaction, and everybody is answered after its commit. Nobody waits for a batch to fill: an idle system commits a
 //! single payment at once. The queue is bounded: who does not fit is sent away at once rather than late.
 
-use std::sync::Arc;
+use std::mem;
 
 use directpay_domain::id::PaymentId;
 use directpay_store::payments::{self, Fresh, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::Bell;
 use crate::remembered::Remembered;
@@ -19,6 +19,8 @@ use crate::remembered::Remembered;
 const QUEUE_MAX: usize = 2048;
 /// Transactions at the same time on a database that lets more than one write.
 const SHARED_WRITERS: usize = 2;
+/// So many requests are worth a transaction beside another; fewer wait for its end, and share the next one.
+const CROWD: usize = 128;
 
 /// Where new payments go in. Clones lead to the same queue.
 #[derive(Clone)]
@@ -42,82 +44,82 @@ pub enum IntakeError {
     Failed,
 }
 
-/// The writers behind an intake; they end when the last intake is gone and all that waited is answered.
-pub struct Writers(Vec<JoinHandle<()>>);
+/// What is behind an intake; it ends when the last intake is gone and all that waited is answered.
+pub struct Writing(JoinHandle<()>);
 
-impl Writers {
+impl Writing {
     /// Waits until everything accepted is answered.
     pub async fn finish(self) {
-        for writer in self.0 {
-            if let Err(error) = writer.await {
-                tracing::error!(%error, "an intake writer ended badly");
-            }
+        if let Err(error) = self.0.await {
+            tracing::error!(%error, "the intake ended badly");
         }
     }
 }
 
 impl Intake {
-    /// Starts the writers; they ring `bell` whenever there is something new for the workers, who find it `remembered`.
-    pub fn start(db: &Db, bell: &Bell, remembered: &Remembered, batch_max: usize) -> (Intake, Writers) {
+    /// Starts to write; `bell` is rung whenever there is something new for the workers, who find it `remembered`.
+    pub fn start(db: &Db, bell: &Bell, remembered: &Remembered, batch_max: usize) -> (Intake, Writing) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let count = if db.is_shared() { SHARED_WRITERS } else { 1 };
-        let writers = (0..count)
-            .map(|_| Writer {
-                db: db.clone(),
-                waiting: Arc::clone(&waiting),
-                bell: bell.clone(),
-                remembered: remembered.clone(),
-                batch_max,
-            })
-            .map(|writer| tokio::spawn(writer.write()))
-            .collect();
-        (Intake { queue }, Writers(writers))
+        let writer = Writer { db: db.clone(), bell: bell.clone(), remembered: remembered.clone() };
+        let at_once = if db.is_shared() { SHARED_WRITERS } else { 1 };
+        (Intake { queue }, Writing(tokio::spawn(write(writer, waiting, batch_max, at_once))))
     }
 
     /// Hands a request in and waits for its outcome.
     pub async fn submit(&self, fresh: Fresh) -> Result<Outcome, IntakeError> {
         let (answer, outcome) = oneshot::channel();
         self.queue.try_send(Waiting { fresh, answer }).map_err(|_| IntakeError::Full)?;
+        // Nobody answers a batch that panicked.
         outcome.await.map_err(|_| IntakeError::Failed)?
     }
 }
 
-/// Takes what is waiting and writes it, batch after batch.
+/// Gathers what is waiting and has it written: at once when nothing is being written, beside it when there is a crowd.
+async fn write(writer: Writer, mut waiting: mpsc::Receiver<Waiting>, batch_max: usize, at_once: usize) {
+    let (mut batch, mut under_way, mut is_open) = (Vec::with_capacity(batch_max), JoinSet::new(), true);
+    loop {
+        let is_crowd = CROWD.min(batch_max) <= batch.len();
+        if !batch.is_empty() && (under_way.is_empty() || is_crowd && under_way.len() < at_once) {
+            let gathered = mem::replace(&mut batch, Vec::with_capacity(batch_max));
+            under_way.spawn(writer.clone().write(gathered));
+        }
+        let room = batch_max - batch.len();
+        tokio::select! {
+            taken = waiting.recv_many(&mut batch, room), if is_open && 0 < room => is_open = 0 < taken,
+            Some(written) = under_way.join_next() => {
+                if let Err(error) = written {
+                    tracing::error!(%error, "a batch panicked");
+                }
+            }
+            else => return,
+        }
+    }
+}
+
+/// Writes a batch and answers it.
+#[derive(Clone)]
 struct Writer {
     db: Db,
-    waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     bell: Bell,
     remembered: Remembered,
-    batch_max: usize,
 }
 
 impl Writer {
-    async fn write(self) {
-        let mut batch = Vec::with_capacity(self.batch_max);
-        loop {
-            let taken = self.waiting.lock().await.recv_many(&mut batch, self.batch_max).await;
-            if taken == 0 {
-                return;
+    async fn write(self, batch: Vec<Waiting>) {
+        let (fresh, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.fresh, one.answer)).unzip();
+        let outcomes = match self.db.spawn(initiate_all(self.db.clone(), fresh)).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => return tracing::error!(%error, "a batch panicked"),
+        };
+        for outcome in &outcomes {
+            if let Ok(Outcome::Initiated(Initiated { payment, replayed: false })) = outcome {
+                self.remembered.keep(payment);
             }
-            let (fresh, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|one| (one.fresh, one.answer)).unzip();
-            // A task of its own, so that a panic costs one batch and not the writer.
-            let count = fresh.len();
-            let judged = self.db.spawn(initiate_all(self.db.clone(), fresh)).await;
-            let outcomes = judged.unwrap_or_else(|error| {
-                tracing::error!(%error, "a batch panicked");
-                vec![Err(IntakeError::Failed); count]
-            });
-            for outcome in &outcomes {
-                if let Ok(Outcome::Initiated(Initiated { payment, replayed: false })) = outcome {
-                    self.remembered.keep(payment);
-                }
-            }
-            self.bell.ring();
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                // Who has gone away in the meantime will ask again with the same key.
-                let _gone = answer.send(outcome);
-            }
+        }
+        self.bell.ring();
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // Who has gone away in the meantime will ask again with the same key.
+            let _gone = answer.send(outcome);
         }
     }
 }

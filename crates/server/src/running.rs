@@ -21,7 +21,7 @@ use crate::app::{App, Bell, Parts, Pulse};
 use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
-use crate::intake::{Intake, Writers};
+use crate::intake::{Intake, Writing};
 use crate::remembered::Remembered;
 use crate::workers::Workers;
 use crate::{api, secrets};
@@ -131,7 +131,7 @@ fn lock(file: &Path) -> anyhow::Result<File> {
 pub struct Running {
     /// What handlers and workers share.
     pub app: App,
-    writers: Writers,
+    writing: Writing,
     workers: Option<Workers>,
     opened: Opened,
 }
@@ -157,7 +157,7 @@ impl Running {
         drop(tx);
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
-        let (intake, writers) = Intake::start(&opened.db, &bell, &remembered, manner.batch_max);
+        let (intake, writing) = Intake::start(&opened.db, &bell, &remembered, manner.batch_max);
         let app = App::new(Parts {
             db: opened.db.clone(),
             clock: clock.clone(),
@@ -175,7 +175,7 @@ impl Running {
         });
         let bank = Simulator::new(opened.db.clone(), clock, manner.scale)?;
         let workers = manner.workers.then(|| Workers::start(&app, bank));
-        Ok(Running { app, writers, workers, opened })
+        Ok(Running { app, writing, workers, opened })
     }
 
     /// Ends everything in the order in which nothing accepted is lost: the intake answers what it took, the workers finish
@@ -188,7 +188,7 @@ impl Running {
             }
             // The intake ends when its last handle is gone.
             drop(self.app);
-            self.writers.finish().await;
+            self.writing.finish().await;
             db.close().await;
         };
         if tokio::time::timeout(WIND_UP, ending).await.is_err() {

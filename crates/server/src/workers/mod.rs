@@ -52,11 +52,18 @@ struct Shift<B> {
     bank: Arc<B>,
     /// This process's name on its claims.
     claimant: Uuid,
+    /// Rings when there is more work than one takes at a time.
+    crowd_bell: Bell,
 }
 
 impl<B> Clone for Shift<B> {
     fn clone(&self) -> Shift<B> {
-        Shift { app: self.app.clone(), bank: Arc::clone(&self.bank), claimant: self.claimant }
+        Shift {
+            app: self.app.clone(),
+            bank: Arc::clone(&self.bank),
+            claimant: self.claimant,
+            crowd_bell: self.crowd_bell.clone(),
+        }
     }
 }
 
@@ -64,15 +71,21 @@ impl Workers {
     /// Starts them all.
     pub fn start<B: BankConnection>(app: &App, bank: B) -> Workers {
         let (stop, stopping) = watch::channel(false);
-        let shift = Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id() };
+        let shift =
+            Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id(), crowd_bell: Bell::default() };
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
-        let handles = vec![
+        let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
-            tokio::spawn(ring_for_others(app.clone(), stopping)),
+            tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];
+        if app.db.is_shared() {
+            // While the first waits for the bank or the disk.
+            let crowd = Pause::bell(&shift.crowd_bell);
+            handles.push(go_round("submit beside", &shift, &stopping, crowd, submit::round_beside));
+        }
         Workers { stop, handles, app: app.clone(), claimant: shift.claimant }
     }
 

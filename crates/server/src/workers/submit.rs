@@ -32,22 +32,52 @@ pub(super) const COMPONENT: &str = "submit-worker";
 /// A request of ours to the bank is over, one way or the other, this long after the intent was recorded. Until then a "not
 /// now" to a repetition does not prove that the bank never had the first.
 const IN_FLIGHT_MAX_US: i64 = 30 * SECOND_US;
+/// How much was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Some,
+    /// As much as is taken at a time, and so probably more.
+    ABatch,
+}
+
 /// Takes what is due and hands it over.
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
+    Ok(match work_off(&shift).await? {
+        Due::Nothing => Round::Idle,
+        Due::Some | Due::ABatch => Round::Worked,
+    })
+}
+
+/// Does the same beside another worker of this process, as long as there is enough for both: two that share a little take
+/// twice the transactions.
+pub(super) async fn round_beside<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
+    Ok(match work_off(&shift).await? {
+        Due::Nothing | Due::Some => Round::Idle,
+        Due::ABatch => Round::Worked,
+    })
+}
+
+async fn work_off<B: BankConnection>(shift: &Shift<B>) -> anyhow::Result<Due> {
     if !is_due(&shift.app).await.context("looking for work")? {
-        return Ok(Round::Idle);
+        return Ok(Due::Nothing);
     }
-    let error = match take(&shift).await {
-        Ok(prepared) if prepared.is_empty() => return Ok(Round::Idle),
-        Ok(prepared) => return hand_over(&shift, prepared).await.map(|()| Round::Worked),
+    let error = match take(shift).await {
+        Ok((Due::Nothing, _)) => return Ok(Due::Nothing),
+        Ok((due, prepared)) => {
+            if due == Due::ABatch {
+                shift.crowd_bell.ring();
+            }
+            return hand_over(shift, prepared).await.map(|()| due);
+        }
         Err(error) => error,
     };
     if is_passing(&error) {
         return Err(error);
     }
     tracing::warn!(error = format!("{error:#}"), "a batch failed; its payments are tried one by one");
-    for one in claim(&shift).await.context("taking work")? {
-        if let Err(error) = alone(&shift, &one).await {
+    for one in claim(shift).await.context("taking work")? {
+        if let Err(error) = alone(shift, &one).await {
             if is_passing(&error) {
                 return Err(error);
             }
@@ -55,7 +85,7 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
             put_off(&shift.app, &[key(&one)], OUR_FAULT_PAUSE_US).await?;
         }
     }
-    Ok(Round::Worked)
+    Ok(Due::Some)
 }
 
 /// Whether the database is in trouble and the payments are not: their claims run out, and they are taken up again.
@@ -71,13 +101,15 @@ async fn is_due(app: &App) -> Result<bool, StoreError> {
 }
 
 /// Takes work and records the intent to hand it over, in one transaction.
-async fn take<B>(shift: &Shift<B>) -> anyhow::Result<Prepared> {
+async fn take<B>(shift: &Shift<B>) -> anyhow::Result<(Due, Prepared)> {
     let app = &shift.app;
     let mut tx = app.db.begin().await?;
     let taken = take_due(&mut tx, shift).await.context("taking work")?;
-    if taken.is_empty() {
-        return Ok(Prepared::default());
-    }
+    let due = match taken.len() {
+        0 => return Ok((Due::Nothing, Prepared::default())),
+        count if count < app.batch_max => Due::Some,
+        _ => Due::ABatch,
+    };
     // Most were accepted a moment ago, in this process.
     let remembered = taken.iter().filter_map(|one| app.remembered.take(one.payment_id, one.version));
     let mut held: Held = remembered.map(|payment| (payment.terms.id, payment)).collect();
@@ -85,7 +117,7 @@ async fn take<B>(shift: &Shift<B>) -> anyhow::Result<Prepared> {
     held.extend(payments::hold(&mut tx, &others.collect::<Vec<_>>()).await?);
     let prepared = prepare(&mut tx, shift, &taken, held).await.context("recording the intent")?;
     tx.commit().await?;
-    Ok(prepared)
+    Ok((due, prepared))
 }
 
 async fn take_due<B>(tx: &mut Tx, shift: &Shift<B>) -> Result<Vec<Taken>, StoreError> {
@@ -131,15 +163,6 @@ pub(super) struct Prepared {
     pub(super) unsure: Vec<Unsure>,
     /// Their payments, as they stand now.
     pub(super) payments: Held,
-    /// Whether there was work that leads to neither: it was cancelled, put off or over.
-    has_other: bool,
-}
-
-impl Prepared {
-    /// Whether there was no work.
-    fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.unsure.is_empty() && !self.has_other
-    }
 }
 
 /// An instruction that may have been handed over before.
@@ -191,7 +214,6 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     work::keep(tx, &inquiries, shift.claim()).await?;
     work::finish(tx, &stale).await?;
     work::put_off(tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
-    prepared.has_other = prepared.fresh.len() + prepared.unsure.len() < taken.len();
     prepared.payments = held;
     Ok(prepared)
 }
