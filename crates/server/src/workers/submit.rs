@@ -32,11 +32,12 @@ pub(super) const COMPONENT: &str = "submit-worker";
 /// A request of ours to the bank is over, one way or the other, this long after the intent was recorded. Until then a "not
 /// now" to a repetition does not prove that the bank never had the first.
 const IN_FLIGHT_MAX_US: i64 = 30 * SECOND_US;
+
 /// How much was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
-    Some,
+    Few,
     /// As much as is taken at a time, and so probably more.
     ABatch,
 }
@@ -45,7 +46,7 @@ enum Due {
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
     Ok(match work_off(&shift).await? {
         Due::Nothing => Round::Idle,
-        Due::Some | Due::ABatch => Round::Worked,
+        Due::Few | Due::ABatch => Round::Worked,
     })
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
 /// twice the transactions.
 pub(super) async fn round_beside<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
     Ok(match work_off(&shift).await? {
-        Due::Nothing | Due::Some => Round::Idle,
+        Due::Nothing | Due::Few => Round::Idle,
         Due::ABatch => Round::Worked,
     })
 }
@@ -85,7 +86,7 @@ async fn work_off<B: BankConnection>(shift: &Shift<B>) -> anyhow::Result<Due> {
             put_off(&shift.app, &[key(&one)], OUR_FAULT_PAUSE_US).await?;
         }
     }
-    Ok(Due::Some)
+    Ok(Due::Few)
 }
 
 /// Whether the database is in trouble and the payments are not: their claims run out, and they are taken up again.
@@ -107,7 +108,7 @@ async fn take<B>(shift: &Shift<B>) -> anyhow::Result<(Due, Prepared)> {
     let taken = take_due(&mut tx, shift).await.context("taking work")?;
     let due = match taken.len() {
         0 => return Ok((Due::Nothing, Prepared::default())),
-        count if count < app.batch_max => Due::Some,
+        count if count < app.batch_max => Due::Few,
         _ => Due::ABatch,
     };
     // Most were accepted a moment ago, in this process.
