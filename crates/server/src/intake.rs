@@ -5,8 +5,10 @@
 //! single payment at once. The queue is bounded: who does not fit is sent away at once rather than late.
 
 use std::mem;
+use std::sync::Arc;
 
 use directpay_domain::id::PaymentId;
+use directpay_domain::payment::Payment;
 use directpay_store::payments::{self, Fresh, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -57,10 +59,11 @@ impl Writing {
 }
 
 impl Intake {
-    /// Starts to write; `bell` is rung whenever there is something new for the workers, who find it `remembered`.
-    pub fn start(db: &Db, bell: &Bell, remembered: &Remembered, batch_max: usize) -> (Intake, Writing) {
+    /// Starts to write; `bell` is rung whenever there is something new for the workers, who find it `remembered` if there are
+    /// any in this process.
+    pub fn start(db: &Db, bell: &Bell, remembered: Option<Remembered>, batch_max: usize) -> (Intake, Writing) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { db: db.clone(), bell: bell.clone(), remembered: remembered.clone() };
+        let writer = Writer { db: db.clone(), bell: bell.clone(), remembered };
         let at_once = if db.is_shared() { SHARED_WRITERS } else { 1 };
         (Intake { queue }, Writing(tokio::spawn(write(writer, waiting, batch_max, at_once))))
     }
@@ -101,71 +104,78 @@ async fn write(writer: Writer, mut waiting: mpsc::Receiver<Waiting>, batch_max: 
 struct Writer {
     db: Db,
     bell: Bell,
-    remembered: Remembered,
+    remembered: Option<Remembered>,
 }
 
 impl Writer {
     async fn write(self, batch: Vec<Waiting>) {
         let (fresh, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.fresh, one.answer)).unzip();
-        let outcomes = match self.db.spawn(initiate_all(self.db.clone(), fresh)).await {
+        let (db, bell) = (self.db.clone(), self.bell.clone());
+        let outcomes = match db.spawn(async move { self.initiate_all(fresh).await }).await {
             Ok(outcomes) => outcomes,
             Err(error) => return tracing::error!(%error, "a batch panicked"),
         };
-        for outcome in &outcomes {
-            if let Ok(Outcome::Initiated(Initiated { payment, replayed: false })) = outcome {
-                self.remembered.keep(payment);
-            }
-        }
-        self.bell.ring();
+        bell.ring();
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Who has gone away in the meantime will ask again with the same key.
             let _gone = answer.send(outcome);
         }
     }
+
+    /// One transaction for all; if the database refuses it, one for each, so that nobody suffers for a neighbour.
+    async fn initiate_all(&self, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeError>> {
+        match self.initiate(&fresh).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) if fresh.len() == 1 || error.is_unreachable() => {
+                log(&error, fresh[0].payment_id);
+                vec![Err(IntakeError::Failed); fresh.len()]
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch failed; its payments are tried one by one"
+                );
+                let mut outcomes = Vec::with_capacity(fresh.len());
+                for one in &fresh {
+                    let outcome = self.initiate(std::slice::from_ref(one)).await;
+                    outcomes.push(match outcome.map(|mut only| only.pop()) {
+                        Ok(Some(outcome)) => Ok(outcome),
+                        Ok(None) => Err(IntakeError::Failed),
+                        Err(error) => {
+                            log(&error, one.payment_id);
+                            // The others would each wait as long for nothing.
+                            if error.is_unreachable() {
+                                break;
+                            }
+                            Err(IntakeError::Failed)
+                        }
+                    });
+                }
+                outcomes.resize(fresh.len(), Err(IntakeError::Failed));
+                outcomes
+            }
+        }
+    }
+
+    async fn initiate(&self, fresh: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let outcomes = payments::initiate(&mut tx, fresh).await?;
+        if let Some(remembered) = &self.remembered {
+            // Before the commit: after it a worker may be here first. It finds them only if they are stored.
+            remembered.keep(outcomes.iter().filter_map(new_payment));
+        }
+        tx.commit().await?;
+        Ok(outcomes)
+    }
 }
 
-/// One transaction for all; if the database refuses it, one for each, so that nobody suffers for a neighbour.
-async fn initiate_all(db: Db, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeError>> {
-    match initiate(&db, &fresh).await {
-        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) if fresh.len() == 1 || error.is_unreachable() => {
-            log(&error, fresh[0].payment_id);
-            vec![Err(IntakeError::Failed); fresh.len()]
-        }
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a batch failed; its payments are tried one by one"
-            );
-            let mut outcomes = Vec::with_capacity(fresh.len());
-            for one in &fresh {
-                let outcome = initiate(&db, std::slice::from_ref(one)).await;
-                outcomes.push(match outcome.map(|mut only| only.pop()) {
-                    Ok(Some(outcome)) => Ok(outcome),
-                    Ok(None) => Err(IntakeError::Failed),
-                    Err(error) => {
-                        log(&error, one.payment_id);
-                        // The others would each wait as long for nothing.
-                        if error.is_unreachable() {
-                            break;
-                        }
-                        Err(IntakeError::Failed)
-                    }
-                });
-            }
-            outcomes.resize(fresh.len(), Err(IntakeError::Failed));
-            outcomes
-        }
+fn new_payment(outcome: &Outcome) -> Option<&Arc<Payment>> {
+    match outcome {
+        Outcome::Initiated(Initiated { payment, replayed: false }) => Some(payment),
+        Outcome::Initiated(_) | Outcome::KeyReused(_) | Outcome::Refused(_) => None,
     }
 }
 
 fn log(error: &StoreError, payment_id: PaymentId) {
     tracing::error!(error = error as &dyn std::error::Error, %payment_id, "a payment could not be stored");
-}
-
-async fn initiate(db: &Db, fresh: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
-    let mut tx = db.begin().await?;
-    let outcomes = payments::initiate(&mut tx, fresh).await?;
-    tx.commit().await?;
-    Ok(outcomes)
 }

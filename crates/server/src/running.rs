@@ -157,7 +157,8 @@ impl Running {
         drop(tx);
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
-        let (intake, writing) = Intake::start(&opened.db, &bell, &remembered, manner.batch_max);
+        let for_workers = manner.workers.then(|| remembered.clone());
+        let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max);
         let app = App::new(Parts {
             db: opened.db.clone(),
             clock: clock.clone(),
@@ -178,8 +179,8 @@ impl Running {
         Ok(Running { app, writing, workers, opened })
     }
 
-    /// Ends everything in the order in which nothing accepted is lost: the intake answers what it took, the workers finish
-    /// their rounds and let go of their claims, the database closes.
+    /// Ends everything in the order in which nothing accepted is lost: the workers finish their rounds and let go of their claims,
+    /// the intake answers what it took, the database closes.
     pub async fn finish(self) {
         let db = self.opened.db.clone();
         let ending = async move {

@@ -43,7 +43,7 @@ impl StoreError {
         ) || error.as_database_error().and_then(Trouble::of).is_some()
     }
 
-    /// Whether the database was not there: whatever is asked next would wait for nothing, too.
+    /// Whether the database was not there, or cut the statement off: whatever is asked next would wait as long for nothing.
     pub fn is_unreachable(&self) -> bool {
         let StoreError::Database(error) = self else { return false };
         match error.as_database_error() {

@@ -19,7 +19,7 @@ use crate::sql::{Sql, sql};
 /// Who holds work, and until when; process time.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
-    /// The process.
+    /// The worker.
     pub by: Uuid,
     /// Whoever dies is followed up after this.
     pub until_us: i64,

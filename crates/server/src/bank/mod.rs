@@ -45,7 +45,7 @@ pub struct Instruction {
 pub enum Receipt {
     /// It has it; what becomes of it is told later.
     Accepted,
-    /// It has it and has carried it out, as instant rails do while the sender waits; it will not be told again.
+    /// It has it and has carried it out, as instant rails do while the sender waits; `collect` will not tell it.
     Settled,
     /// It has had it before; what became of it has to be asked.
     AlreadySeen,

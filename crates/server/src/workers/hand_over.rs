@@ -11,8 +11,8 @@ use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::{StoreError, work};
 
-use super::Shift;
 use super::submit::{COMPONENT, OUR_FAULT_PAUSE_US, Prepared, Unsure, put_off};
+use super::{Shift, complain};
 use crate::bank::{BankConnection, Instruction, Receipt, Sighting};
 use crate::instruct;
 
@@ -160,10 +160,13 @@ async fn record<B>(
         let reason = refused.remove(&(payment_id, attempt))?;
         Some(instructed(payment_id, Command::NotNow { attempt, reason }))
     }));
-    payments::record_held(&mut tx, &mut held, commands, None).await?;
+    let of: Vec<_> = commands.iter().map(|instructed| instructed.payment_id).collect();
+    let verdicts = payments::record_held(&mut tx, &mut held, commands, None).await?;
     work::finish(&mut tx, &done).await?;
     let pause_us = app.scale.apply(INQUIRE_AFTER_US).max(INQUIRE_AFTER_MIN_US);
     let inquire_at = app.clock.business().plus_micros(pause_us);
     work::put_off(&mut tx, &unknown, inquire_at).await?;
-    tx.commit().await
+    tx.commit().await?;
+    of.iter().zip(&verdicts).for_each(|(payment_id, verdict)| complain(payment_id, verdict));
+    Ok(())
 }

@@ -8,11 +8,13 @@ mod housekeeping;
 mod settle;
 mod submit;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use directpay_store::StoreError;
+use directpay_store::payments::Verdict;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -24,6 +26,8 @@ use crate::clock;
 
 /// How long an idle worker sleeps at most before it looks by itself, for work that falls due.
 const POLL: Duration = Duration::from_millis(500);
+/// The same for the submit worker that joins another one when it is called.
+const BESIDE_POLL: Duration = Duration::from_secs(15);
 /// How long a round may take.
 const SLOW_ROUND: Duration = Duration::from_secs(30);
 /// How long a worker waits after a failure.
@@ -34,7 +38,7 @@ pub struct Workers {
     stop: watch::Sender<bool>,
     handles: Vec<JoinHandle<()>>,
     app: App,
-    claimant: Uuid,
+    claimants: Vec<Uuid>,
 }
 
 /// What a worker finds when it has gone round once.
@@ -50,9 +54,9 @@ enum Round {
 struct Shift<B> {
     app: App,
     bank: Arc<B>,
-    /// This process's name on its claims.
+    /// This worker's name on its claims.
     claimant: Uuid,
-    /// Rings when there is more work than one takes at a time.
+    /// Rings when there is as much work as one takes at a time, and probably more.
     crowd_bell: Bell,
 }
 
@@ -75,6 +79,7 @@ impl Workers {
             Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id(), crowd_bell: Bell::default() };
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
+        let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
@@ -82,11 +87,13 @@ impl Workers {
             tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];
         if app.db.is_shared() {
-            // While the first waits for the bank or the disk.
-            let crowd = Pause::bell(&shift.crowd_bell);
-            handles.push(go_round("submit beside", &shift, &stopping, crowd, submit::round_beside));
+            // While the first waits for the bank or the disk. Under a name of its own: neither may speak for the other's claims.
+            let beside = Shift { claimant: clock::new_id(), ..shift.clone() };
+            let crowd = Pause { bell: shift.crowd_bell.clone(), longest: BESIDE_POLL };
+            handles.push(go_round("submit beside", &beside, &stopping, crowd, submit::round_beside));
+            claimants.push(beside.claimant);
         }
-        Workers { stop, handles, app: app.clone(), claimant: shift.claimant }
+        Workers { stop, handles, app: app.clone(), claimants }
     }
 
     /// Lets every worker finish its round, and lets go of what was claimed and not done.
@@ -97,11 +104,13 @@ impl Workers {
                 tracing::error!(%error, "a worker ended badly");
             }
         }
-        if let Err(error) = submit::release(&self.app, self.claimant).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "claims were not released; they expire by themselves"
-            );
+        for claimant in self.claimants {
+            if let Err(error) = submit::release(&self.app, claimant).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "claims were not released; they expire by themselves"
+                );
+            }
         }
     }
 }
@@ -183,4 +192,13 @@ fn go_round<B: BankConnection, R: Future<Output = anyhow::Result<Round>> + Send 
         }
     };
     tokio::spawn(work.instrument(tracing::info_span!("worker", worker = name)))
+}
+
+/// Says loudly what the bank tells of `whom` and cannot be.
+fn complain(whom: &impl fmt::Display, verdict: &Verdict) {
+    match verdict {
+        Verdict::Holds => {}
+        Verdict::Rejected(rejection) => tracing::error!(%whom, %rejection, "the bank tells what cannot be"),
+        Verdict::Unknown => tracing::error!(%whom, "the bank tells of no payment of ours"),
+    }
 }

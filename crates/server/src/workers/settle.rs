@@ -2,10 +2,10 @@
 
 use anyhow::Context;
 use directpay_domain::payment::{Command, Status};
-use directpay_store::payments::{self, Instructed, Verdict};
+use directpay_store::payments::{self, Instructed};
 use directpay_store::{StoreError, bank_book};
 
-use super::{Round, Shift};
+use super::{Round, Shift, complain};
 use crate::app::App;
 use crate::bank::{BankConnection, BankOutcome, Notice};
 use crate::instruct;
@@ -51,7 +51,7 @@ async fn record(app: &App, connection: &str, from: i64, notices: &[Notice]) -> R
         app.bell.ring();
     }
     for (notice, verdict) in notices.iter().zip(verdicts) {
-        complain(notice, &verdict);
+        complain(&notice.reference, &verdict);
     }
     Ok(())
 }
@@ -88,14 +88,4 @@ fn command(app: &App, notice: &Notice) -> Instructed {
         BankOutcome::Returned(reason) => Command::Return { attempt, reason: reason.clone() },
     };
     instruct::payment(app, notice.reference.payment_id, command, instruct::system(COMPONENT), None)
-}
-
-fn complain(notice: &Notice, verdict: &Verdict) {
-    match verdict {
-        Verdict::Holds => {}
-        Verdict::Rejected(rejection) => {
-            tracing::error!(reference = %notice.reference, %rejection, "the bank tells what cannot be");
-        }
-        Verdict::Unknown => tracing::error!(reference = %notice.reference, "the bank tells of no payment of ours"),
-    }
 }

@@ -188,7 +188,7 @@ pub async fn hold_remembered(tx: &mut Tx, ids: &[PaymentId], mut remembered: Hel
         "ORDER BY p.id",
         for_update_of(p)
     );
-    if remembered.is_empty() {
+    if ids.is_empty() || remembered.is_empty() {
         return hold(tx, ids).await;
     }
     let rows = distinct(ids.iter().map(|id| id.0));
