@@ -84,13 +84,13 @@ async fn write(writer: Writer, mut waiting: mpsc::Receiver<Waiting>, batch_max: 
         let is_crowd = CROWD.min(batch_max) <= batch.len();
         if !batch.is_empty() && (under_way.is_empty() || is_crowd && under_way.len() < at_once) {
             let gathered = mem::replace(&mut batch, Vec::with_capacity(batch_max));
-            under_way.spawn(writer.clone().write(gathered));
+            under_way.spawn(writer.db.spawn(writer.clone().write(gathered)));
         }
         let room = batch_max - batch.len();
         tokio::select! {
             taken = waiting.recv_many(&mut batch, room), if is_open && 0 < room => is_open = 0 < taken,
             Some(written) = under_way.join_next() => {
-                if let Err(error) = written {
+                if let Err(error) = written.flatten() {
                     tracing::error!(%error, "a batch panicked");
                 }
             }
@@ -110,12 +110,8 @@ struct Writer {
 impl Writer {
     async fn write(self, batch: Vec<Waiting>) {
         let (fresh, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.fresh, one.answer)).unzip();
-        let (db, bell) = (self.db.clone(), self.bell.clone());
-        let outcomes = match db.spawn(async move { self.initiate_all(fresh).await }).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => return tracing::error!(%error, "a batch panicked"),
-        };
-        bell.ring();
+        let outcomes = self.initiate_all(fresh).await;
+        self.bell.ring();
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Who has gone away in the meantime will ask again with the same key.
             let _gone = answer.send(outcome);

@@ -40,10 +40,8 @@ impl Simulator {
         let script = self.sandbox.script(instruction.payer.number.expose(), !rail.is_returnable());
         let now = self.clock.business();
         let at = now.plus_micros(rail.simulated_delay_us(payment_id, attempt, self.scale));
-        let (settle, settled) = match now < at {
-            true => (Plan::Settle { at }, Receipt::Accepted),
-            false => (Plan::SettleAtOnce, Receipt::Settled),
-        };
+        let (settle, settled) =
+            if now < at { (Plan::Settle { at }, Receipt::Accepted) } else { (Plan::SettleAtOnce, Receipt::Settled) };
         let settle_then_return =
             |reason| Plan::SettleThenReturn { at, return_after_us: self.scale.apply(RETURN_AFTER_US), reason };
         let not_now = || Receipt::NotNow(Reason::new(Reason::BANK_UNAVAILABLE, "Bank unavailable"));
