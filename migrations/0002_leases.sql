@@ -32,8 +32,10 @@ CREATE TABLE leases (
     last_period TEXT NOT NULL,
     proration TEXT NOT NULL,
     payee_account_id UUID REFERENCES bank_accounts (id),
-    -- The property's local day on which the schedule was last brought up to date.
-    scheduled_on BIGINT NOT NULL,
+    -- Which payments are taken, and on which days that holds.
+    policy TEXT NOT NULL,
+    policy_from BIGINT,
+    policy_until BIGINT,
     terminated_at BIGINT,
     created_at BIGINT NOT NULL,
     CONSTRAINT leases_dates CHECK (ends_on IS NULL OR starts_on <= ends_on),
@@ -42,14 +44,14 @@ CREATE TABLE leases (
     CONSTRAINT leases_due_day CHECK (payment_due_day BETWEEN 1 AND 31),
     CONSTRAINT leases_first_period CHECK (first_period IN ('PRORATE', 'FULL', 'NONE')),
     CONSTRAINT leases_last_period CHECK (last_period IN ('PRORATE', 'FULL')),
-    CONSTRAINT leases_proration CHECK (proration IN ('ACTUAL', 'THIRTY_DAY', 'ANNUAL'))
+    CONSTRAINT leases_proration CHECK (proration IN ('ACTUAL', 'THIRTY_DAY', 'ANNUAL')),
+    CONSTRAINT leases_policy CHECK (policy IN ('ANY', 'FULL_BALANCE', 'BLOCK_ALL'))
     /*postgres: , CONSTRAINT leases_overlap
         EXCLUDE USING gist (property_id WITH =, int8range(starts_on, ends_on, '[]') WITH &&) */
 ) /*sqlite: WITHOUT ROWID */;
 
 CREATE UNIQUE INDEX leases_by_landlord ON leases (landlord_id, id);
 CREATE INDEX leases_by_property ON leases (property_id, id);
-CREATE INDEX leases_open_ended ON leases (scheduled_on, id) WHERE ends_on IS NULL;
 
 /*sqlite:
 CREATE TRIGGER leases_overlap_insert BEFORE INSERT ON leases
@@ -70,19 +72,64 @@ CREATE TABLE lease_renters (
 
 CREATE UNIQUE INDEX lease_renters_by_renter ON lease_renters (renter_id, lease_id);
 
+-- Rents that replace the first one, for the periods that begin on their day or later.
+CREATE TABLE rent_changes (
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    effective_on BIGINT NOT NULL,
+    rent_amount BIGINT NOT NULL,
+    PRIMARY KEY (lease_id, effective_on),
+    CONSTRAINT rent_changes_rent CHECK (0 < rent_amount)
+) /*sqlite: WITHOUT ROWID */;
+
+-- What late rent costs that falls due on this day or later, until another rule takes over; nothing where there is no rule.
+CREATE TABLE late_fee_rules (
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    effective_on BIGINT NOT NULL,
+    -- As the event says it.
+    rule TEXT,
+    PRIMARY KEY (lease_id, effective_on)
+) /*sqlite: WITHOUT ROWID */;
+
+-- What is charged with the rent: parking, a pet.
+CREATE TABLE extras (
+    id UUID NOT NULL PRIMARY KEY,
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    description TEXT NOT NULL,
+    amount BIGINT NOT NULL,
+    starts_on BIGINT NOT NULL,
+    ends_on BIGINT,
+    CONSTRAINT extras_amount CHECK (0 < amount)
+) /*sqlite: WITHOUT ROWID */;
+
+CREATE INDEX extras_by_lease ON extras (lease_id);
+
 -- A row of a schedule is a charge that is not yet posted.
 CREATE TABLE charges (
     id UUID NOT NULL,
     lease_id UUID NOT NULL REFERENCES leases (id),
     kind TEXT NOT NULL,
+    -- What it follows from: the lease for its rent, the extra, the late charge, the refund; or it stands for itself.
+    origin_id UUID NOT NULL,
     period_start BIGINT NOT NULL,
     period_end BIGINT NOT NULL,
     due_date BIGINT NOT NULL,
     amount BIGINT NOT NULL,
     currency TEXT NOT NULL,
-    PRIMARY KEY (lease_id, kind, period_start),
+    description TEXT,
+    -- Since when it is owed; none while it only stands in the schedule.
+    posted_at BIGINT,
+    voided_at BIGINT,
+    -- How much of it is paid or on its way: the sum of its allocations.
+    applied BIGINT NOT NULL,
+    -- How much of it the landlord gave back because it was not owed.
+    corrected BIGINT NOT NULL,
+    PRIMARY KEY (lease_id, kind, origin_id, period_start),
     CONSTRAINT charges_id UNIQUE (id),
-    CONSTRAINT charges_kind CHECK (kind IN ('RENT')),
+    CONSTRAINT charges_kind CHECK (kind IN ('PAYOUT', 'RENT', 'EXTRA', 'ONE_OFF', 'DEPOSIT', 'LATE_FEE')),
     CONSTRAINT charges_period CHECK (period_start <= period_end),
-    CONSTRAINT charges_amount CHECK (0 < amount)
+    CONSTRAINT charges_amount CHECK (0 < amount),
+    CONSTRAINT charges_applied CHECK (0 <= applied AND applied <= amount),
+    CONSTRAINT charges_corrected CHECK (0 <= corrected AND corrected <= amount),
+    CONSTRAINT charges_only_posted CHECK (posted_at IS NOT NULL OR applied = 0),
+    CONSTRAINT charges_voided CHECK (voided_at IS NULL OR applied = 0)
 ) /*sqlite: WITHOUT ROWID */;

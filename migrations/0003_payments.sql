@@ -75,7 +75,10 @@ CREATE TABLE events (
     CONSTRAINT events_type CHECK (stream <> 'PAYMENT' OR event_type = 'payment_initiated' OR event_type = 'payment_processing'
         OR event_type = 'payment_retry_scheduled' OR event_type = 'payment_retry_requested'
         OR event_type = 'payment_completed' OR event_type = 'payment_failed' OR event_type = 'payment_returned'
-        OR event_type = 'payment_cancelled')
+        OR event_type = 'payment_cancelled'),
+    CONSTRAINT events_lease_type CHECK (stream <> 'LEASE' OR event_type IN ('lease_entered', 'lease_terminated',
+        'rent_changed', 'extra_added', 'extra_ended', 'payment_policy_changed', 'late_fee_rule_changed', 'charge_added',
+        'charge_posted', 'charge_voided', 'credit_granted'))
 );
 
 -- Lines of the journal entry that an event caused. One line moves one amount from one account to another,

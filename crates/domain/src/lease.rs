@@ -2,6 +2,7 @@
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::invalid::Invalid;
 use crate::money::Amount;
@@ -135,8 +136,10 @@ pub struct LeaseTerms {
     pub starts_on: Date,
     /// The last day; `None` for a lease that goes on from month to month.
     pub ends_on: Option<Date>,
-    /// What a whole period costs.
+    /// What a whole period costs from the start.
     pub rent: Amount,
+    /// What it costs later, in the order of time.
+    pub rent_changes: Vec<RentChange>,
     /// When it is due.
     pub due_day: DueDay,
     /// What the stub at the start costs.
@@ -147,7 +150,37 @@ pub struct LeaseTerms {
     pub proration: Proration,
 }
 
+/// A rent that replaces the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RentChange {
+    /// Periods that begin on this day or later cost the new rent.
+    pub effective_on: Date,
+    /// What a whole period costs then.
+    pub rent: Amount,
+}
+
+/// What is charged beside the rent, with each rent: parking, a pet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra {
+    /// Which one.
+    pub id: Uuid,
+    /// What for, in the landlord's words.
+    pub description: String,
+    /// What a whole period costs.
+    pub amount: Amount,
+    /// The first day.
+    pub starts_on: Date,
+    /// The last day; `None` as long as the lease goes on.
+    pub ends_on: Option<Date>,
+}
+
 impl LeaseTerms {
+    /// What a whole period costs that begins on `day`.
+    pub fn rent_on(&self, day: Date) -> Amount {
+        let changes = self.rent_changes.iter().rev();
+        changes.filter(|change| change.effective_on <= day).map(|change| change.rent).next().unwrap_or(self.rent)
+    }
+
     /// Every broken rule with the name of the request's field that breaks it; empty if the terms are sound.
     ///
     /// `end_date` is `before_start`; `rent_amount` is `too_large` above 99,999,999.99 of any currency, the most that
@@ -157,9 +190,7 @@ impl LeaseTerms {
         if self.ends_on.is_some_and(|end| end < self.starts_on) {
             broken.push(("end_date", Invalid::new("before_start", "must not be before the start date")));
         }
-        if rent_minor_max(self.rent) < self.rent.minor() {
-            broken.push(("rent_amount", Invalid::new("too_large", "must be at most 99999999.99")));
-        }
+        broken.extend(check_rent(self.rent).err().map(|invalid| ("rent_amount", invalid)));
         broken
     }
 
@@ -199,6 +230,14 @@ pub fn overlaps(a_start: Date, a_end: Option<Date>, b_start: Date, b_end: Option
     a_end.is_none_or(|a_end| b_start <= a_end) && b_end.is_none_or(|b_end| a_start <= b_end)
 }
 
+/// Refuses a rent, or an extra, above the most that one entry of the default rail moves: `too_large`.
+pub fn check_rent(rent: Amount) -> Result<(), Invalid> {
+    if rent_minor_max(rent) < rent.minor() {
+        return Err(Invalid::new("too_large", "must be at most 99999999.99"));
+    }
+    Ok(())
+}
+
 /// 99,999,999.99 in the minor units of the rent's currency, without what is smaller than its minor unit.
 fn rent_minor_max(rent: Amount) -> i64 {
     const HUNDREDTHS: i64 = 9_999_999_999;
@@ -219,6 +258,7 @@ mod tests {
             starts_on,
             ends_on,
             rent: Amount::parse("1500.00", Currency::USD).unwrap(),
+            rent_changes: Vec::new(),
             due_day: DueDay::parse(1).unwrap(),
             first_period: FirstPeriod::default(),
             last_period: LastPeriod::default(),

@@ -15,15 +15,27 @@ pub enum Account {
     Receivable(LeaseId),
     /// Money in one of the landlord's bank accounts that came or went through DirectPay.
     Cash(BankAccountId),
+    /// What a lease earned: rent, extras, fees.
+    Income(LeaseId),
+    /// Deposits of a lease: owed to its renters until they are kept or returned.
+    Deposit(LeaseId),
+    /// What the landlord of a lease let its renters off.
+    Concession(LeaseId),
+    /// What the renters of a lease will not pay any more.
+    BadDebt(LeaseId),
 }
 
-/// How the database names an account: `clearing:WIRE`, `receivable:<lease>`, `cash:<bank account>`.
+/// How the database names an account: `clearing:WIRE`, `receivable:<lease>`, `cash:<bank account>`, and so on.
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Account::Clearing(rail) => write!(f, "clearing:{rail}"),
             Account::Receivable(lease) => write!(f, "receivable:{lease}"),
             Account::Cash(account) => write!(f, "cash:{account}"),
+            Account::Income(lease) => write!(f, "income:{lease}"),
+            Account::Deposit(lease) => write!(f, "deposit:{lease}"),
+            Account::Concession(lease) => write!(f, "concession:{lease}"),
+            Account::BadDebt(lease) => write!(f, "bad_debt:{lease}"),
         }
     }
 }

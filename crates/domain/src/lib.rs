@@ -3,21 +3,28 @@
 //! Pure functions and values. Nothing here waits, reads a clock, draws a random number, writes a log line or knows
 //! that a database exists: whoever calls says what time it is and brings the ids.
 
+pub mod allocation;
 pub mod arrival;
 pub mod bank_account;
 pub mod banking_day;
 pub mod calendar;
+pub mod charge;
 pub mod id;
 pub mod idempotency;
 pub mod invalid;
+pub mod late_fee;
 pub mod lease;
+pub mod lease_event;
 pub mod ledger;
 pub mod metadata;
 pub mod money;
+mod names;
 pub mod payment;
+pub mod policy;
 pub mod property;
 pub mod rail;
 pub mod schedule;
+pub mod share;
 pub mod text;
 pub mod time;
 pub mod user;

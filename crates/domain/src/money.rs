@@ -143,6 +143,27 @@ impl fmt::Display for Amount {
     }
 }
 
+/// An amount in an event, as text that people can read: `1500.00 USD`. For `#[serde(with = "money::text")]`.
+pub mod text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{Amount, Currency};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(amount: &Amount, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{amount} {}", amount.currency()))
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (number, currency) =
+            text.split_once(' ').ok_or_else(|| de::Error::custom("an amount without a currency"))?;
+        let currency = Currency::parse(currency).map_err(de::Error::custom)?;
+        Amount::parse(number, currency).map_err(de::Error::custom)
+    }
+}
+
 /// `minor` units as a decimal string with all decimals of `currency`: `-0.05`, `1500.00`, JPY `1500`.
 pub fn format_minor(minor: i64, currency: Currency) -> String {
     let sign = if minor < 0 { "-" } else { "" };

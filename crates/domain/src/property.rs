@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::invalid::Invalid;
+use crate::time::Instant;
 
 /// A state of the United States, its capital's district or one of its territories, by its USPS code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +93,12 @@ impl ZoneName {
 /// The date that a calendar on the wall in `zone` shows at the instant `at`.
 pub fn local_date(zone: &ZoneName, at: Timestamp) -> Date {
     zone.zone.to_datetime(at).date()
+}
+
+/// The instant at which `date` begins in `zone`.
+pub fn day_begins(zone: &ZoneName, date: Date) -> Instant {
+    let midnight = zone.zone.to_ambiguous_timestamp(date.to_datetime(Time::midnight()));
+    Instant::from(midnight.compatible().unwrap_or(Timestamp::MAX))
 }
 
 /// The bundled database and no other: a date must not depend on what is installed on the machine.

@@ -5,49 +5,23 @@
 //! regular due date is the stub, a charge of its own.
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::calendar::{add_months, clamp_to_month, day_before, days_between_inclusive, months_between};
-use crate::invalid::Invalid;
-use crate::lease::{FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use crate::charge::ChargeKind;
+use crate::lease::{Extra, FirstPeriod, LastPeriod, LeaseTerms, Proration};
 use crate::money::Amount;
 
 /// How many months an open-ended lease's schedule reaches ahead.
 pub const MONTHS_AHEAD: i32 = 12;
 
-/// What a charge is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ChargeKind {
-    /// The rent of a period.
-    Rent,
-}
-
-impl ChargeKind {
-    /// Every kind.
-    pub const ALL: [ChargeKind; 1] = [ChargeKind::Rent];
-
-    /// The stored and written name.
-    pub fn name(self) -> &'static str {
-        match self {
-            ChargeKind::Rent => "RENT",
-        }
-    }
-
-    /// Reads a name in any case; anything else is `unknown`.
-    pub fn parse(text: &str) -> Result<ChargeKind, Invalid> {
-        ChargeKind::ALL
-            .into_iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| Invalid::new("unknown", "must be RENT"))
-    }
-}
-
-/// One charge that falls due. Within a lease, its kind and the start of its period name it.
+/// One charge that falls due. Within a lease, its kind, its origin and the start of its period name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledCharge {
     /// What it is for.
     pub kind: ChargeKind,
+    /// The extra that it recurs with; none for the rent.
+    pub extra: Option<Uuid>,
     /// The first day that it pays for.
     pub period_start: Date,
     /// The last day that it pays for.
@@ -63,24 +37,43 @@ pub fn horizon(starts_on: Date, today: Date) -> Date {
     add_months(starts_on.max(today), MONTHS_AHEAD)
 }
 
-/// Every charge of a lease on `terms`, oldest first.
+/// Every charge of rent of a lease on `terms`, oldest first.
 ///
 /// A lease with an end has all its charges, whatever `horizon` says; an open-ended one those due up to `horizon`,
 /// whole periods that a later end may shorten. Where the share of a few days rounds to nothing there is no charge.
 ///
 /// A lease that ends before its first regular due date is all stub: `first_period` alone says what it costs (the
 /// share of its days, one whole rent, or nothing), and `last_period` has no part in it.
+///
+/// A changed rent holds for the periods that begin on its day or later: no period has two rents.
 pub fn schedule(terms: &LeaseTerms, horizon: Date) -> Vec<ScheduledCharge> {
-    let last_due = terms.ends_on.unwrap_or(horizon);
-    let first_due = first_regular_due(terms);
-    // Counted in months, so that the walk ends whatever the dates are; negative, and so empty, for a short lease.
-    let months = months_between(first_due, last_due);
-    let regular = (0..=months).filter_map(|month| regular_charge(terms, first_due, month));
-    stub(terms, first_due).into_iter().chain(regular).filter(|charge| charge.due_date <= last_due).collect()
+    let charge = |period: &LeasePeriod| {
+        let amount = period.price(terms, terms.rent_on(period.part.first))?;
+        Some(charge(ChargeKind::Rent, None, period.part, amount))
+    };
+    periods(terms, horizon).iter().filter_map(charge).collect()
+}
+
+/// Every charge of an extra of a lease on `terms`, oldest first: due with the rent, and cut where the rent is cut.
+///
+/// Of a period in which it begins or ends it costs the share of its days, due on the first of them.
+pub fn schedule_of_extra(terms: &LeaseTerms, extra: &Extra, horizon: Date) -> Vec<ScheduledCharge> {
+    let charge = |period: &LeasePeriod| {
+        let first = period.part.first.max(extra.starts_on);
+        let last = extra.ends_on.map_or(period.part.last, |end| end.min(period.part.last));
+        let part = Period { first, last };
+        let amount = match part {
+            Period { first, last } if last < first => None,
+            same if same == period.part => period.price(terms, extra.amount),
+            shorter => share(terms, extra.amount, shorter, period.whole),
+        }?;
+        Some(charge(ChargeKind::Extra, Some(extra.id), part, amount))
+    };
+    periods(terms, horizon).iter().filter_map(charge).collect()
 }
 
 /// Days from the first to the last, both counted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Period {
     first: Date,
     last: Date,
@@ -103,31 +96,51 @@ fn due_in(terms: &LeaseTerms, anchor: Date, months: i32) -> Date {
     clamp_to_month(add_months(anchor, months), terms.due_day.number())
 }
 
-/// The charge for the days before the first regular due date, if there are any and they are billed.
-fn stub(terms: &LeaseTerms, first_due: Date) -> Option<ScheduledCharge> {
-    if first_due <= terms.starts_on {
-        return None;
-    }
-    let whole = Period { first: due_in(terms, first_due, -1), last: day_before(first_due) };
-    let part = Period { first: terms.starts_on, last: end_of(terms, whole) };
-    let amount = match terms.first_period {
-        FirstPeriod::Prorate => share(terms, part, whole),
-        FirstPeriod::Full => Some(terms.rent),
-        FirstPeriod::None => None,
-    };
-    amount.map(|amount| rent_charge(part, amount))
+/// A period of a lease: the part of it that the lease covers.
+struct LeasePeriod {
+    part: Period,
+    whole: Period,
+    /// It lies before the first regular due date.
+    is_stub: bool,
 }
 
-/// The charge for the period that begins `month` months after the first regular due date.
-fn regular_charge(terms: &LeaseTerms, first_due: Date, month: i32) -> Option<ScheduledCharge> {
-    let next_due = due_in(terms, first_due, month.saturating_add(1));
-    let whole = Period { first: due_in(terms, first_due, month), last: day_before(next_due) };
-    let part = Period { first: whole.first, last: end_of(terms, whole) };
-    let amount = match terms.last_period {
-        LastPeriod::Prorate if part.last < whole.last => share(terms, part, whole),
-        LastPeriod::Prorate | LastPeriod::Full => Some(terms.rent),
-    };
-    amount.map(|amount| rent_charge(part, amount))
+impl LeasePeriod {
+    fn new(terms: &LeaseTerms, first: Date, whole: Period, is_stub: bool) -> LeasePeriod {
+        LeasePeriod { part: Period { first, last: end_of(terms, whole) }, whole, is_stub }
+    }
+
+    /// What it costs if a whole one costs `full`; `None` if nothing.
+    fn price(&self, terms: &LeaseTerms, full: Amount) -> Option<Amount> {
+        if self.is_stub {
+            return match terms.first_period {
+                FirstPeriod::Prorate => share(terms, full, self.part, self.whole),
+                FirstPeriod::Full => Some(full),
+                FirstPeriod::None => None,
+            };
+        }
+        match terms.last_period {
+            LastPeriod::Prorate if self.part.last < self.whole.last => share(terms, full, self.part, self.whole),
+            LastPeriod::Prorate | LastPeriod::Full => Some(full),
+        }
+    }
+}
+
+/// The lease's periods up to its end, or up to `horizon` where it has none; the stub first.
+fn periods(terms: &LeaseTerms, horizon: Date) -> Vec<LeasePeriod> {
+    let last_due = terms.ends_on.unwrap_or(horizon);
+    let first_due = first_regular_due(terms);
+    // Counted in months, so that the walk ends whatever the dates are; negative, and so empty, for a short lease.
+    let months = months_between(first_due, last_due);
+    let stub = (terms.starts_on < first_due).then(|| {
+        let whole = Period { first: due_in(terms, first_due, -1), last: day_before(first_due) };
+        LeasePeriod::new(terms, terms.starts_on, whole, true)
+    });
+    let regular = (0..=months).map(|month| {
+        let next_due = due_in(terms, first_due, month.saturating_add(1));
+        let whole = Period { first: due_in(terms, first_due, month), last: day_before(next_due) };
+        LeasePeriod::new(terms, whole.first, whole, false)
+    });
+    stub.into_iter().chain(regular).filter(|period| period.part.first <= last_due).collect()
 }
 
 /// The last day of `whole` that the lease still covers.
@@ -136,20 +149,20 @@ fn end_of(terms: &LeaseTerms, whole: Period) -> Date {
 }
 
 /// What `part` of the period `whole` costs, rounded once; `None` if that is nothing.
-fn share(terms: &LeaseTerms, part: Period, whole: Period) -> Option<Amount> {
+fn share(terms: &LeaseTerms, full: Amount, part: Period, whole: Period) -> Option<Amount> {
     let (numerator, denominator) = match terms.proration {
         Proration::Actual => (part.days(), whole.days()),
         Proration::ThirtyDay => (part.days(), 30),
         Proration::Annual => (part.days().saturating_mul(12), 365),
     };
-    // A part has at most 30 days, which no method puts above the rent; the ceiling holds for methods to come.
-    let minor = terms.rent.fraction(numerator, denominator)?.min(terms.rent.minor());
-    Amount::from_minor(minor, terms.rent.currency()).ok()
+    // A part has at most 30 days, which no method puts above the whole; the ceiling holds for methods to come.
+    let minor = full.fraction(numerator, denominator)?.min(full.minor());
+    Amount::from_minor(minor, full.currency()).ok()
 }
 
-fn rent_charge(period: Period, amount: Amount) -> ScheduledCharge {
+fn charge(kind: ChargeKind, extra: Option<Uuid>, period: Period, amount: Amount) -> ScheduledCharge {
     let Period { first, last } = period;
-    ScheduledCharge { kind: ChargeKind::Rent, period_start: first, period_end: last, due_date: first, amount }
+    ScheduledCharge { kind, extra, period_start: first, period_end: last, due_date: first, amount }
 }
 
 #[cfg(test)]
@@ -169,6 +182,7 @@ mod tests {
             starts_on,
             ends_on,
             rent: Amount::parse("1500.00", Currency::USD).unwrap(),
+            rent_changes: Vec::new(),
             due_day: DueDay::parse(due_day).unwrap(),
             first_period: FirstPeriod::default(),
             last_period: LastPeriod::default(),
@@ -183,15 +197,6 @@ mod tests {
     /// Each charge on a line, as people would check it.
     fn written(charges: &[ScheduledCharge]) -> Vec<String> {
         charges.iter().map(|c| format!("{} {} {} {}", c.due_date, c.period_start, c.period_end, c.amount)).collect()
-    }
-
-    #[test]
-    fn a_charge_kind_is_its_upper_case_name() {
-        for kind in ChargeKind::ALL {
-            assert_eq!(ChargeKind::parse(&kind.name().to_lowercase()).unwrap(), kind);
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
-        }
-        assert_eq!(ChargeKind::parse("PET").unwrap_err().code, "unknown");
     }
 
     #[rstest]
@@ -446,6 +451,7 @@ mod tests {
                 starts_on,
                 ends_on: length.map(|length| starts_on + length.days()),
                 rent: Amount::from_minor(rent, Currency::USD).unwrap(),
+                rent_changes: Vec::new(),
                 due_day: DueDay::parse(due_day).unwrap(),
                 first_period,
                 last_period,

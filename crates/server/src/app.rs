@@ -45,6 +45,8 @@ pub struct Parts {
     pub bell: Bell,
     /// Rings when the bank may have something to tell.
     pub bank_bell: Bell,
+    /// Rings when a day may have begun.
+    pub calendar_bell: Bell,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
 }

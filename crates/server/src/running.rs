@@ -172,6 +172,7 @@ impl Running {
             remembered,
             bell,
             bank_bell: Bell::default(),
+            calendar_bell: Bell::default(),
             pulse: Pulse::default(),
         });
         let bank = Simulator::new(opened.db.clone(), clock, manner.scale)?;

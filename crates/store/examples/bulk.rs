@@ -20,12 +20,15 @@ use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Prora
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment, Status};
+use directpay_domain::policy::PolicySpan;
+use directpay_domain::property::{ZoneName, day_begins, local_date};
 use directpay_domain::rail::{DelayScale, Rail};
 use directpay_domain::schedule;
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
 use directpay_store::bank_book::{self, Instruction, Plan};
+use directpay_store::lease_ledger::{LeaseLedger, Passed};
 use directpay_store::leases::Lease;
 use directpay_store::payments::{self, Fresh, Held, Initiated, Instructed, Outcome};
 use directpay_store::properties::Property;
@@ -121,6 +124,7 @@ async fn settle_in(db: &Db, count: usize) -> Result<Vec<Tenancy>> {
     let mut tenancies = Vec::with_capacity(count);
     let mut tx = db.begin().await?;
     let mut landlord = None;
+    let passed = passed()?;
     for number in 0..count {
         let landlord = match landlord.filter(|_| number % TENANCIES_EACH != 0) {
             Some(landlord) => landlord,
@@ -128,9 +132,14 @@ async fn settle_in(db: &Db, count: usize) -> Result<Vec<Tenancy>> {
         };
         let renter = join(&mut tx, Role::Renter).await?;
         let lease = lease(landlord, renter, property(&mut tx, landlord).await?)?;
-        leases::insert(&mut tx, &lease, starts_on()).await?;
+        leases::insert(&mut tx, &lease, passed).await?;
         let scheduled = schedule::schedule(&lease.terms, date(2027, 12, 31));
-        charges::reconcile(&mut tx, lease.id, &scheduled, || ChargeId(Uuid::now_v7())).await?;
+        charges::reconcile(&mut tx, lease.id, &scheduled, |_| None, || ChargeId(Uuid::now_v7())).await?;
+        let mut ledger = LeaseLedger::open(&mut tx, [lease.id]).await?;
+        for charge in charges::list_due(&mut tx, lease.id, passed.on).await? {
+            ledger.post(&charge, event(Actor::System("bulk".into())))?;
+        }
+        ledger.write(&mut tx).await?;
         tenancies.push(Tenancy { renter, lease: lease.id });
     }
     tx.commit().await?;
@@ -207,15 +216,24 @@ fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result
             starts_on: starts_on(),
             ends_on: Some(date(2027, 12, 31)),
             rent: rent()?,
+            rent_changes: Vec::new(),
             due_day: DueDay::parse(1)?,
             first_period: FirstPeriod::Prorate,
             last_period: LastPeriod::Prorate,
             proration: Proration::Actual,
         },
         payee_account_id: None,
+        policy: PolicySpan::default(),
         terminated_at: None,
         created_at: now(),
     })
+}
+
+/// The leases' days are up to date.
+fn passed() -> Result<Passed> {
+    let zone = ZoneName::parse("America/Chicago")?;
+    let on = local_date(&zone, now().timestamp());
+    Ok(Passed { on, next_at: day_begins(&zone, on.tomorrow()?) })
 }
 
 fn now() -> Instant {

@@ -2,8 +2,10 @@
 
 use directpay_domain::calendar;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
-use directpay_domain::lease::{self, DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use directpay_domain::late_fee::LateFeeRule;
+use directpay_domain::lease::{self, DueDay, Extra, FirstPeriod, LastPeriod, LeaseTerms, Proration, RentChange};
 use directpay_domain::money::{Amount, Currency};
+use directpay_domain::policy::{Policy, PolicySpan};
 use directpay_domain::time::Instant;
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -12,6 +14,8 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
+use crate::lease_ledger::{self, Passed};
+use crate::payments::distinct;
 use crate::sql::{Sql, sql};
 use crate::users::{self, RenterOfLease};
 
@@ -30,6 +34,8 @@ pub struct Lease {
     pub terms: LeaseTerms,
     /// Where the landlord wants the money, if not on the primary account.
     pub payee_account_id: Option<BankAccountId>,
+    /// Which payments are taken, and when.
+    pub policy: PolicySpan,
     /// When it was terminated, if it was.
     pub terminated_at: Option<Instant>,
     /// When it was entered.
@@ -50,15 +56,24 @@ struct LeaseRow {
     last_period: String,
     proration: String,
     payee_account_id: Option<Uuid>,
+    policy: String,
+    policy_from: Option<i64>,
+    policy_until: Option<i64>,
     terminated_at: Option<i64>,
     created_at: i64,
 }
 
 impl LeaseRow {
-    fn into_lease(self, renters: Vec<RenterOfLease>) -> Result<Lease, StoreError> {
+    fn into_lease(self, renters: Vec<RenterOfLease>, changes: &[RentChangeRow]) -> Result<Lease, StoreError> {
         let date = |number| calendar::date_from_number(number).map_err(StoreError::damaged("date"));
         let instant = |micros| Instant::from_micros(micros).map_err(StoreError::damaged("time"));
         let currency = Currency::parse(&self.currency).map_err(StoreError::damaged("currency"))?;
+        let rent = |minor| Amount::from_minor(minor, currency).map_err(StoreError::damaged("rent"));
+        let rent_changes = changes
+            .iter()
+            .filter(|change| change.lease_id == self.id)
+            .map(|change| Ok(RentChange { effective_on: date(change.effective_on)?, rent: rent(change.rent_amount)? }));
+        let rent_changes = rent_changes.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Lease {
             id: LeaseId(self.id),
             property_id: PropertyId(self.property_id),
@@ -67,27 +82,33 @@ impl LeaseRow {
             terms: LeaseTerms {
                 starts_on: date(self.starts_on)?,
                 ends_on: self.ends_on.map(date).transpose()?,
-                rent: Amount::from_minor(self.rent_amount, currency).map_err(StoreError::damaged("rent"))?,
+                rent: rent(self.rent_amount)?,
+                rent_changes,
                 due_day: DueDay::parse(self.payment_due_day).map_err(StoreError::damaged("due day"))?,
                 first_period: FirstPeriod::parse(&self.first_period).map_err(StoreError::damaged("first period"))?,
                 last_period: LastPeriod::parse(&self.last_period).map_err(StoreError::damaged("last period"))?,
                 proration: Proration::parse(&self.proration).map_err(StoreError::damaged("proration"))?,
             },
             payee_account_id: self.payee_account_id.map(BankAccountId),
+            policy: PolicySpan {
+                policy: Policy::parse(&self.policy).map_err(StoreError::damaged("policy"))?,
+                from: self.policy_from.map(date).transpose()?,
+                until: self.policy_until.map(date).transpose()?,
+            },
             terminated_at: self.terminated_at.map(instant).transpose()?,
             created_at: instant(self.created_at)?,
         })
     }
 }
 
-/// Adds a lease and its renters. Breaks `leases_overlap` if another lease of the property runs at the same time.
+/// Adds a lease, its renters and its account. Breaks `leases_overlap` if another lease of the property runs at the same time.
 ///
-/// `scheduled_on` is the property's local day up to which the schedule was made.
-pub async fn insert(tx: &mut Tx, lease: &Lease, scheduled_on: Date) -> Result<(), StoreError> {
+/// `passed` says through which of the property's local days its daily pass has gone.
+pub async fn insert(tx: &mut Tx, lease: &Lease, passed: Passed) -> Result<(), StoreError> {
     let terms = &lease.terms;
     tx.execute(
         "INSERT INTO leases (id, property_id, landlord_id, starts_on, ends_on, rent_amount, currency, payment_due_day,
-                             first_period, last_period, proration, payee_account_id, scheduled_on, created_at)
+                             first_period, last_period, proration, payee_account_id, policy, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         (
             lease.id.0,
@@ -102,7 +123,7 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, scheduled_on: Date) -> Result<()
             terms.last_period.name(),
             terms.proration.name(),
             lease.payee_account_id.map(|id| id.0),
-            calendar::date_to_number(scheduled_on),
+            lease.policy.policy.name(),
             lease.created_at.micros(),
         ),
     )
@@ -110,7 +131,7 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, scheduled_on: Date) -> Result<()
     for renter in &lease.renters {
         tx.execute("INSERT INTO lease_renters (lease_id, renter_id) VALUES ($1, $2)", (lease.id.0, renter.id)).await?;
     }
-    Ok(())
+    lease_ledger::insert_account(tx, lease.id, passed).await
 }
 
 #[derive(Deserialize, FromRow)]
@@ -140,14 +161,32 @@ pub async fn overlapping(tx: &mut Tx, property: PropertyId, terms: &LeaseTerms) 
     Ok(None)
 }
 
-/// Puts in the renters with one more statement, however many leases there are.
-async fn with_renters(tx: &mut Tx, rows: Vec<LeaseRow>) -> Result<Vec<Lease>, StoreError> {
+#[derive(Deserialize, FromRow)]
+struct RentChangeRow {
+    lease_id: Uuid,
+    effective_on: i64,
+    rent_amount: i64,
+}
+
+/// Puts in the renters and the changes of rent with two more statements, however many leases there are.
+async fn complete(tx: &mut Tx, rows: Vec<LeaseRow>) -> Result<Vec<Lease>, StoreError> {
+    const CHANGES: Sql = sql!(
+        "SELECT c.lease_id, c.effective_on, c.rent_amount FROM",
+        each(id uuid),
+        "rent_changes c WHERE c.lease_id =",
+        field(id),
+        "ORDER BY c.effective_on"
+    );
     let ids: Vec<_> = rows.iter().map(|row| LeaseId(row.id)).collect();
-    let renters = if ids.is_empty() { Vec::new() } else { users::renters_of(tx, &ids).await? };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let renters = users::renters_of(tx, &ids).await?;
+    let changes: Vec<RentChangeRow> = tx.fetch_each(CHANGES, &distinct(ids.iter().map(|id| id.0)), ()).await?;
     rows.into_iter()
         .map(|row| {
             let of_this = renters.iter().filter(|renter| renter.lease_id == row.id).cloned().collect();
-            row.into_lease(of_this)
+            row.into_lease(of_this, &changes)
         })
         .collect()
 }
@@ -161,20 +200,20 @@ pub async fn find_for_party(tx: &mut Tx, caller: UserId, id: LeaseId) -> Result<
             (id.0, caller.0),
         )
         .await?;
-    Ok(with_renters(tx, rows).await?.pop())
+    Ok(complete(tx, rows).await?.pop())
 }
 
 /// A lease, whoever's it is: for administrators and workers.
 pub async fn find(tx: &mut Tx, id: LeaseId) -> Result<Option<Lease>, StoreError> {
     let rows = tx.fetch_all("SELECT * FROM leases WHERE id = $1", (id.0,)).await?;
-    Ok(with_renters(tx, rows).await?.pop())
+    Ok(complete(tx, rows).await?.pop())
 }
 
 /// Finds a lease of this landlord's and holds its row until the transaction ends.
 pub async fn find_for_update(tx: &mut Tx, landlord: UserId, id: LeaseId) -> Result<Option<Lease>, StoreError> {
     const FIND: Sql = sql!("SELECT * FROM leases WHERE id = $1 AND landlord_id = $2", for_update);
     let rows = tx.fetch_all(FIND, (id.0, landlord.0)).await?;
-    Ok(with_renters(tx, rows).await?.pop())
+    Ok(complete(tx, rows).await?.pop())
 }
 
 /// A landlord's leases, newest first.
@@ -185,7 +224,7 @@ pub async fn list_by_landlord(tx: &mut Tx, landlord: UserId, page: Page) -> Resu
             (landlord.0, page.before, page.limit),
         )
         .await?;
-    with_renters(tx, rows).await
+    complete(tx, rows).await
 }
 
 /// A renter's leases, newest first; with `landlord` only those in common with that landlord.
@@ -203,7 +242,7 @@ pub async fn list_by_renter(
             (renter.0, page.before, landlord.map(|id| id.0), page.limit),
         )
         .await?;
-    with_renters(tx, rows).await
+    complete(tx, rows).await
 }
 
 /// A property's leases, newest first; with `renter` only that renter's own.
@@ -221,7 +260,7 @@ pub async fn list_by_property(
             (property.0, page.before, renter.map(|id| id.0), page.limit),
         )
         .await?;
-    with_renters(tx, rows).await
+    complete(tx, rows).await
 }
 
 /// Writes a lease's new end. Breaks `leases_overlap` never: an end only comes nearer.
@@ -234,28 +273,107 @@ pub async fn terminate(tx: &mut Tx, id: LeaseId, ends_on: Date, at: Instant) -> 
     Ok(())
 }
 
-/// An open-ended lease whose schedule was last looked at before some day.
-#[derive(Debug, Clone, Deserialize, FromRow)]
-pub struct OpenEnded {
-    /// Which lease.
-    pub id: Uuid,
-    /// The zone of its dates.
-    pub time_zone: String,
-}
-
-/// Up to `limit` open-ended leases whose schedules were last brought up to date before `day`, held until the transaction
-/// ends so that no other process works on them.
-pub async fn claim_open_ended(tx: &mut Tx, day: Date, limit: i64) -> Result<Vec<OpenEnded>, StoreError> {
-    const CLAIM: Sql = sql!(
-        "SELECT id, (SELECT time_zone FROM properties p WHERE p.id = leases.property_id) AS time_zone FROM leases
-         WHERE ends_on IS NULL AND scheduled_on < $1 ORDER BY scheduled_on, id LIMIT $2",
-        skip_locked
-    );
-    Ok(tx.fetch_all(CLAIM, (calendar::date_to_number(day), limit)).await?)
-}
-
-/// Notes that a lease's schedule is up to date as of `day`.
-pub async fn mark_scheduled(tx: &mut Tx, id: LeaseId, day: Date) -> Result<(), StoreError> {
-    tx.execute("UPDATE leases SET scheduled_on = $2 WHERE id = $1", (id.0, calendar::date_to_number(day))).await?;
+/// Writes a change of rent; one that takes effect on the same day gives way.
+pub async fn change_rent(tx: &mut Tx, id: LeaseId, change: RentChange) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO rent_changes (lease_id, effective_on, rent_amount) VALUES ($1, $2, $3)
+         ON CONFLICT (lease_id, effective_on) DO UPDATE SET rent_amount = excluded.rent_amount",
+        (id.0, calendar::date_to_number(change.effective_on), change.rent.minor()),
+    )
+    .await?;
     Ok(())
+}
+
+/// Writes which payments are taken.
+pub async fn set_policy(tx: &mut Tx, id: LeaseId, span: PolicySpan) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE leases SET policy = $2, policy_from = $3, policy_until = $4 WHERE id = $1",
+        (id.0, span.policy.name(), span.from.map(calendar::date_to_number), span.until.map(calendar::date_to_number)),
+    )
+    .await?;
+    Ok(())
+}
+
+/// A rule for late fees, or the end of one, and the day from which it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LateFeeTerms {
+    /// For rent that falls due on this day or later.
+    pub effective_on: Date,
+    /// What late rent costs; `None`: nothing.
+    pub rule: Option<LateFeeRule>,
+}
+
+/// Writes what late rent costs; what was to take effect on the same day gives way.
+pub async fn set_late_fees(tx: &mut Tx, id: LeaseId, terms: &LateFeeTerms) -> Result<(), StoreError> {
+    let rule = terms.rule.as_ref().map(serde_json::to_string).transpose()?;
+    tx.execute(
+        "INSERT INTO late_fee_rules (lease_id, effective_on, rule) VALUES ($1, $2, $3)
+         ON CONFLICT (lease_id, effective_on) DO UPDATE SET rule = excluded.rule",
+        (id.0, calendar::date_to_number(terms.effective_on), rule),
+    )
+    .await?;
+    Ok(())
+}
+
+/// What late rent of a lease costs and cost, oldest first.
+pub async fn late_fees(tx: &mut Tx, id: LeaseId) -> Result<Vec<LateFeeTerms>, StoreError> {
+    let rows: Vec<(i64, Option<String>)> = tx
+        .fetch_all("SELECT effective_on, rule FROM late_fee_rules WHERE lease_id = $1 ORDER BY effective_on", (id.0,))
+        .await?;
+    rows.into_iter()
+        .map(|(day, rule)| {
+            let effective_on = calendar::date_from_number(day).map_err(StoreError::damaged("date"))?;
+            Ok(LateFeeTerms { effective_on, rule: rule.map(|rule| serde_json::from_str(&rule)).transpose()? })
+        })
+        .collect()
+}
+
+/// Adds what is charged with the rent.
+pub async fn insert_extra(tx: &mut Tx, lease: LeaseId, extra: &Extra) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO extras (id, lease_id, description, amount, starts_on, ends_on) VALUES ($1, $2, $3, $4, $5, $6)",
+        (
+            extra.id,
+            lease.0,
+            extra.description.as_str(),
+            extra.amount.minor(),
+            calendar::date_to_number(extra.starts_on),
+            extra.ends_on.map(calendar::date_to_number),
+        ),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes the last day of an extra.
+pub async fn end_extra(tx: &mut Tx, lease: LeaseId, extra: Uuid, ends_on: Date) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE extras SET ends_on = $3 WHERE id = $1 AND lease_id = $2",
+        (extra, lease.0, calendar::date_to_number(ends_on)),
+    )
+    .await?;
+    Ok(())
+}
+
+/// What is charged with the rent of a lease, oldest first.
+pub async fn extras(tx: &mut Tx, lease: &Lease) -> Result<Vec<Extra>, StoreError> {
+    let rows: Vec<(Uuid, String, i64, i64, Option<i64>)> = tx
+        .fetch_all(
+            "SELECT id, description, amount, starts_on, ends_on FROM extras WHERE lease_id = $1 ORDER BY id",
+            (lease.id.0,),
+        )
+        .await?;
+    let date = |number| calendar::date_from_number(number).map_err(StoreError::damaged("date"));
+    rows.into_iter()
+        .map(|(id, description, amount, starts_on, ends_on)| {
+            let amount = Amount::from_minor(amount, lease.terms.rent.currency());
+            Ok(Extra {
+                id,
+                description,
+                amount: amount.map_err(StoreError::damaged("amount"))?,
+                starts_on: date(starts_on)?,
+                ends_on: ends_on.map(date).transpose()?,
+            })
+        })
+        .collect()
 }

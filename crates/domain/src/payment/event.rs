@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{AccountSnapshot, Kind, Omitted, Payment, Reason, Reference, Status, names};
+use super::{AccountSnapshot, Kind, Omitted, Payment, Reason, Reference, Status};
 use crate::id::{EventId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
-use crate::invalid::Invalid;
 use crate::metadata::Metadata;
 use crate::money::Currency;
+use crate::names::names;
 use crate::rail::Rail;
 use crate::time::Instant;
 
@@ -91,7 +91,7 @@ pub enum Change {
     /// The bank refused it, or retries ran out.
     #[serde(rename = "payment_failed")]
     Failed,
-    /// Taken back after settlement.
+    /// Acceptance back after settlement.
     #[serde(rename = "payment_returned")]
     Returned,
     /// Withdrawn before hand-over.

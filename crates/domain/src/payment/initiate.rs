@@ -6,7 +6,7 @@ use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::invalid::Invalid;
 use crate::metadata::Metadata;
-use crate::money::{Amount, Currency};
+use crate::money::{Amount, Currency, format_minor};
 use crate::rail::Rail;
 
 /// A request to pay, parsed.
@@ -45,6 +45,41 @@ pub struct LeaseParties {
     pub currency: Currency,
     /// Where the landlord wants the money, if not on the primary account.
     pub payee_account_id: Option<BankAccountId>,
+    /// Which rent the landlord takes now.
+    pub acceptance: Acceptance,
+}
+
+/// Which rent a landlord takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Any.
+    Any,
+    /// What brings the balance down to nothing.
+    FullBalance {
+        /// What is owed and not on its way, in minor units.
+        owed_minor: i64,
+    },
+    /// None.
+    Nothing,
+}
+
+impl Acceptance {
+    /// Why rent of `amount` is not taken, and the field of the request to blame.
+    pub fn objection(self, amount: Amount) -> Option<FieldError> {
+        match self {
+            Acceptance::Any => None,
+            Acceptance::FullBalance { owed_minor } if owed_minor <= amount.minor() => None,
+            Acceptance::FullBalance { owed_minor } => {
+                let owed = format_minor(owed_minor, amount.currency());
+                let detail = format!("is less than the {owed} that are owed, and the landlord takes no part payments");
+                Some(("amount", Invalid::new("not_full_balance", detail)))
+            }
+            Acceptance::Nothing => {
+                let detail = "takes no payments now; ask the landlord";
+                Some(("lease_id", Invalid::new("payments_blocked", detail)))
+            }
+        }
+    }
 }
 
 /// What has to be known of a bank account to pay with it.
@@ -98,6 +133,9 @@ impl Initiation {
         let payer = self.payer(accounts);
         let payee = self.payee(lease, kind, accounts);
         let mut errors = self.money_errors(lease);
+        if kind == Kind::Rent && errors.is_empty() {
+            errors.extend(lease.acceptance.objection(self.amount));
+        }
         match (payer, payee) {
             (Ok(payer), Ok(payee)) if errors.is_empty() => Ok(self.first_event(id, lease, kind, payer, payee, at, new)),
             (payer, payee) => {

@@ -14,45 +14,17 @@ mod reference;
 
 pub use decide::{Circumstances, Command, Decision, Rejection, TRANSIENT_RETRIES_MAX};
 pub use event::{Actor, Change, Event, EventType, NewEvent, Retry, Snapshot};
+pub use postings::Effect;
 pub use reason::{Reason, ReturnCode};
 pub use reference::Reference;
 
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
-use crate::invalid::Invalid;
 use crate::metadata::Metadata;
 use crate::money::Amount;
+use crate::names::names;
 use crate::rail::Rail;
 use crate::time::{DAY_US, Instant};
-
-macro_rules! names {
-    ($name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
-        impl $name {
-            /// Every value.
-            pub const ALL: [$name; [$($text),+].len()] = [$($name::$variant),+];
-
-            /// The name on the wire and in the database.
-            pub fn name(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-
-            /// Reads a name in any case.
-            pub fn parse(text: &str) -> Result<$name, Invalid> {
-                $name::ALL
-                    .into_iter()
-                    .find(|value| value.name().eq_ignore_ascii_case(text))
-                    .ok_or_else(|| Invalid::new("unknown", concat!("must be one of", $(" ", $text),+)))
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
-use names;
 
 /// Where a payment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -66,7 +38,7 @@ pub enum Status {
     Completed,
     /// The bank refused it, or retries ran out.
     Failed,
-    /// Taken back by the payer's bank after settlement.
+    /// Acceptance back by the payer's bank after settlement.
     Returned,
     /// Withdrawn before any bank saw it.
     Cancelled,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::initiate::{AccountStanding, Initiation, LeaseParties};
+use super::initiate::{Acceptance, AccountStanding, Initiation, LeaseParties};
 use super::*;
 use crate::id::EventId;
 use crate::ledger;
@@ -51,6 +51,7 @@ fn lease() -> LeaseParties {
         renter_ids: vec![RENTER],
         currency: Currency::USD,
         payee_account_id: None,
+        acceptance: Acceptance::Any,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Removing what has expired, and the daily extension of open-ended schedules.
+//! Removing what has expired.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use directpay_store::access;
 use super::{Round, Shift};
 use crate::access::throttle::FORGOTTEN_AFTER_US;
 use crate::bank::BankConnection;
-use crate::scheduling;
 
 /// Between two rounds; every round does only what is due.
 pub(super) const PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -24,10 +23,6 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
         if removed == 0 {
             break;
         }
-    }
-    let extended = scheduling::extend_open_ended(app).await?;
-    if 0 < extended {
-        tracing::info!(extended, "open-ended schedules are up to date");
     }
     Ok(Round::Idle)
 }

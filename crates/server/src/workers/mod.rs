@@ -3,6 +3,7 @@
 //! Each worker goes round: take what is due, do it, wait for the bell or for the next due time. A worker that dies loses
 //! nothing: what it had taken falls free and another takes it.
 
+mod calendar;
 mod hand_over;
 mod housekeeping;
 mod settle;
@@ -78,11 +79,13 @@ impl Workers {
         let shift =
             Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id(), crowd_bell: Bell::default() };
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
+        let day = Pause::bell(&app.calendar_bell);
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
         let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
+            go_round("calendar", &shift, &stopping, day, calendar::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
             tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];

@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use directpay_domain::id::{BankAccountId, PaymentId};
-use directpay_domain::payment::{Command, Payment, Reason, Status, WorkKind};
+use directpay_domain::id::{BankAccountId, LeaseId, PaymentId};
+use directpay_domain::payment::initiate::Acceptance;
+use directpay_domain::payment::{Command, Kind, Payment, Reason, Status, WorkKind};
 use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::work::{self, Claim, SealedAccount, Taken};
-use directpay_store::{StoreError, Tx};
+use directpay_store::{StoreError, Tx, policies};
 use uuid::Uuid;
 
 use super::hand_over::{hand_over, name};
@@ -178,6 +179,8 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     let app = &shift.app;
     let mut prepared = Prepared::default();
     let accounts = Accounts::load(tx, &held).await?;
+    let leases: Vec<_> = held.values().map(|payment| payment.terms.lease_id).collect();
+    let restricted = policies::restricted(tx, leases.into_iter(), app.clock.business()).await?;
     let (mut commands, mut ready, mut stuck, mut stale) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
     let long_ago = app.clock.business().plus_micros(-IN_FLIGHT_MAX_US);
     for one in taken {
@@ -201,8 +204,8 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
                 prepared.unsure.push(Unsure { instruction, may_be_in_flight });
             }
             (WorkKind::Submit, Ok(instruction)) => {
-                let command =
-                    accounts.objection(payment).map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
+                let objection = accounts.objection(payment).or_else(|| refusal(payment, &restricted));
+                let command = objection.map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
                 commands.push(instruct::payment(app, one.payment_id, command, instruct::system(COMPONENT), None));
                 ready.insert(one.payment_id, instruction);
             }
@@ -217,6 +220,13 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     work::put_off(tx, &stuck, app.clock.business().plus_micros(OUR_FAULT_PAUSE_US)).await?;
     prepared.payments = held;
     Ok(prepared)
+}
+
+/// Why rent may not be handed over, although it was accepted: the landlord takes none since.
+fn refusal(payment: &Payment, restricted: &HashMap<LeaseId, Acceptance>) -> Option<Reason> {
+    let is_blocked = restricted.get(&payment.terms.lease_id) == Some(&Acceptance::Nothing);
+    (payment.terms.kind == Kind::Rent && is_blocked)
+        .then(|| Reason::new("PAYMENTS_BLOCKED", "The landlord blocked payments before this one was handed over"))
 }
 
 /// The accounts of a batch.

@@ -1,7 +1,7 @@
 //! Leases: overlap, termination, schedules that go on, receiving accounts.
 
 use directpay_domain::time::DAY_US;
-use directpay_server::scheduling;
+use directpay_server::daily_pass::{self, LocalDay};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -125,9 +125,13 @@ fn a_schedule_follows_the_terms() {
     });
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
 /// The day that the calendar shows in New York, where the properties stand.
 fn today(app: &TestApp) -> Date {
-    scheduling::today_in("America/New_York", app.clock.business()).unwrap()
+    LocalDay::at("America/New_York", app.clock.business()).unwrap().date
 }
 
 #[test]
@@ -151,8 +155,13 @@ fn a_lease_is_terminated_between_its_start_and_its_end_past_dates_allowed() {
             let ended = terminate(day(days)).await.must(200);
             assert_eq!(ended["end_date"], day(days).to_string());
             crate::harness::assert_time(&ended["terminated_at"]);
-            let last = ended["schedule"].as_array().unwrap().last().unwrap();
-            assert_eq!(last["period_end"], day(days).to_string());
+            // What was posted stays, and is voided or corrected; what was not follows the terms.
+            let rows = ended["schedule"].as_array().unwrap();
+            let last = rows.iter().rfind(|row| row["status"] != "VOIDED").unwrap();
+            let is_posted = !last["posted_at"].is_null();
+            assert_eq!(is_posted, days < 0);
+            assert!(is_posted || last["period_end"] == day(days).to_string());
+            assert!(last["period_start"].as_str() <= Some(day(days).to_string().as_str()));
             assert_eq!(schedule(&home.renter, &lease.id()).await, ended["schedule"]);
         }
         assert_eq!(terminate(day(-200)).await.refuses(409, "already_ended")["current_status"], "ENDED");
@@ -175,8 +184,11 @@ fn the_last_charge_of_a_terminated_lease_is_prorated() {
         let lease = home.landlord.post(PATH, &body).await.must(201).id();
         let terminate = format!("{PATH}{lease}/terminate");
         let ended = home.landlord.post(&terminate, &json!({"end_date": "2026-03-10"})).await.must(200);
-        assert_eq!(rows(&ended["schedule"]), ["2026-01-01 1500.00", "2026-02-01 1500.00", "2026-03-01 483.87"]);
-        assert_eq!(ended["schedule"][2]["period_end"], "2026-03-10");
+        // All of it was posted: what lies after the end is voided, of the last part the difference is let off.
+        let open = |row: &Value| format!("{} {} {}", text(&row["due_date"]), text(&row["status"]), text(&row["open"]));
+        let schedule: Vec<_> = ended["schedule"].as_array().unwrap().iter().map(open).collect();
+        assert_eq!(schedule[..3], ["2026-01-01 OPEN 1500.00", "2026-02-01 OPEN 1500.00", "2026-03-01 OPEN 483.87"]);
+        assert!(schedule[3..].iter().all(|row| row.ends_with("VOIDED 0.00")), "{schedule:?}");
         home.renter.post(&terminate, &json!({"end_date": "2026-02-10"})).await.refuses(403, "forbidden");
     });
 }
@@ -194,12 +206,13 @@ fn an_open_ended_schedule_reaches_twelve_months_ahead_and_is_extended_as_time_pa
         assert_reaches(&known, today(app));
         for days in [1, 31, 100, 365] {
             app.clock.advance(days * DAY_US);
-            scheduling::extend_open_ended(&app.running.app).await.unwrap();
+            daily_pass::run(&app.running.app).await.unwrap();
             let extended = schedule(&home.renter, &id).await.as_array().unwrap().clone();
-            assert_eq!(&extended[..known.len()], known, "what is written stays");
+            let named = |rows: &[Value]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+            assert_eq!(named(&extended[..known.len()]), named(&known), "what is written stays");
             assert_reaches(&extended, today(app).saturating_sub(1.day()));
             // Doing it again changes nothing.
-            scheduling::extend_open_ended(&app.running.app).await.unwrap();
+            daily_pass::run(&app.running.app).await.unwrap();
             assert_eq!(schedule(&home.renter, &id).await.as_array(), Some(&extended));
             known = extended;
         }
@@ -209,7 +222,7 @@ fn an_open_ended_schedule_reaches_twelve_months_ahead_and_is_extended_as_time_pa
         tx.execute("DELETE FROM charges WHERE due_date > 20270101", ()).await.unwrap();
         tx.commit().await.unwrap();
         app.clock.advance(2 * DAY_US);
-        scheduling::extend_open_ended(&app.running.app).await.unwrap();
+        daily_pass::run(&app.running.app).await.unwrap();
         let after = rows(&schedule(&home.renter, &id).await);
         assert_eq!(&after[..before.len()], before);
         // Others, such as the lease of the home that has ended, stay as they are.

@@ -11,8 +11,10 @@ const ACCOUNT: &str = "account_holder_name account_type bank_name closed_by crea
                        routing_number token user_id";
 const PROPERTY: &str = "address city created_at id landlord_id name state time_zone unit zip_code";
 const LEASE: &str = "created_at currency end_date first_period id landlord_id last_period payee_account_id \
-                     payment_due_day property_id proration rent_amount renter_id renter_ids renters start_date terminated_at";
-const CHARGE: &str = "amount currency due_date id kind period_end period_start";
+                     payment_due_day payment_policy property_id proration rent_amount rent_changes renter_id renter_ids \
+                     renters start_date terminated_at";
+const CHARGE: &str = "amount currency description due_date id kind on_the_way open paid period_end period_start posted_at status \
+                      voided_at";
 const PAYMENT: &str = "amount cancelled_at completed_at created_at currency estimated_settlement_at failed_at \
                        failure_code failure_reason id idempotency_key initiated_at initiated_by kind lease_id metadata \
                        payee_account_id payer_account_id processing_at rail retry_count returnable_until returned_at \

@@ -26,7 +26,7 @@ struct EventRow {
 }
 
 #[derive(Deserialize, FromRow)]
-struct LineRow {
+pub(super) struct LineRow {
     stream_id: Uuid,
     sequence: i64,
     line: i64,
@@ -177,7 +177,7 @@ fn wrong_postings(id: PaymentId, events: &[Event], lines: &[LineRow]) -> Option<
     (!same).then(|| format!("payment {id}: its postings are not those of its events"))
 }
 
-fn agrees(line: &Line, row: &LineRow) -> bool {
+pub(super) fn agrees(line: &Line, row: &LineRow) -> bool {
     line.stream_id == row.stream_id
         && line.sequence == row.sequence
         && line.line == row.line

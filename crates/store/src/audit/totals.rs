@@ -25,8 +25,11 @@ macro_rules! receivables {
                  UNION ALL
                  SELECT 'receivable:' || ",
             $lease,
-            ", currency, CASE kind WHEN 'RENT' THEN amount ELSE -amount END
-                 FROM payments WHERE status IN ('PROCESSING', 'COMPLETED')) AS lines
+            ", currency, applied - amount FROM charges WHERE posted_at IS NOT NULL AND voided_at IS NULL
+                 UNION ALL
+                 SELECT 'receivable:' || ",
+            $lease,
+            ", (SELECT l.currency FROM leases l WHERE l.id = lease_id), amount FROM credits) AS lines
              GROUP BY account, currency HAVING SUM(amount) <> 0 LIMIT $1"
         )
     };
@@ -53,6 +56,17 @@ async fn orphans(tx: &mut Tx) -> Result<Check, StoreError> {
         .fetch_all(
             "SELECT 'events without a payment', COUNT(*) FROM events e
              WHERE e.stream = 'PAYMENT' AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = e.stream_id)
+             UNION ALL
+             SELECT 'events without a lease', COUNT(*) FROM events e
+             WHERE e.stream = 'LEASE' AND NOT EXISTS (SELECT 1 FROM lease_accounts a WHERE a.lease_id = e.stream_id)
+             UNION ALL
+             SELECT 'leases without an account', COUNT(*) FROM leases l
+             WHERE NOT EXISTS (SELECT 1 FROM lease_accounts a WHERE a.lease_id = l.id)
+             UNION ALL
+             SELECT 'leases with credit beside open charges', COUNT(*) FROM leases l
+             WHERE EXISTS (SELECT 1 FROM credits c WHERE c.lease_id = l.id) AND EXISTS (
+                 SELECT 1 FROM charges c WHERE c.lease_id = l.id AND c.posted_at IS NOT NULL AND c.voided_at IS NULL
+                 AND c.applied < c.amount)
              UNION ALL
              SELECT 'work without a payment', COUNT(*) FROM due_work w
              WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = w.payment_id)
@@ -114,7 +128,8 @@ async fn clearing(tx: &mut Tx) -> Result<Check, StoreError> {
     Ok(check)
 }
 
-/// What a lease's receivable was credited is what was received or is on its way.
+/// A lease's receivable is what is open of its charges less its credit: what was charged less what was received, is on its way
+/// or was let off.
 async fn receivables(tx: &mut Tx) -> Result<Check, StoreError> {
     /// The account's name in the ledger, from the lease's id: a UUID is a blob on SQLite.
     const DIFFERENCES: Sql = Sql {
@@ -124,12 +139,14 @@ async fn receivables(tx: &mut Tx) -> Result<Check, StoreError> {
         ),
         postgres: receivables!("CAST(lease_id AS TEXT)"),
     };
-    let mut check = Check::new("receivables equal money received or on its way, lease by lease");
+    let mut check = Check::new("receivables equal open charges less credit, lease by lease");
     let (leases,): (i64,) = tx.fetch_one("SELECT COUNT(*) FROM leases", ()).await?;
     check.examined = u64::try_from(leases).unwrap_or(0);
     let rows: Vec<Balance> = tx.fetch_all(DIFFERENCES, (PAGE,)).await?;
     for Balance { account, currency, amount } in rows {
-        check.breach(Some(format!("{account} differs from what was received by {amount} minor units of {currency}")));
+        check.breach(Some(format!(
+            "{account} differs from its open charges less its credit by {amount} minor units of {currency}"
+        )));
     }
     Ok(check)
 }

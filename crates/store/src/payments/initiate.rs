@@ -6,8 +6,9 @@ use std::sync::Arc;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::money::Currency;
-use directpay_domain::payment::initiate::{AccountStanding, FieldError, Initiation, LeaseParties};
+use directpay_domain::payment::initiate::{Acceptance, AccountStanding, FieldError, Initiation, LeaseParties};
 use directpay_domain::payment::{AccountSnapshot, Circumstances, Event, NewEvent, Payment};
+use directpay_domain::policy::Policy;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -15,8 +16,9 @@ use uuid::Uuid;
 use super::{PaymentRow, Stored};
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::events::{self, EventRow};
 use crate::sql::{Sql, sql};
-use crate::{events, work};
+use crate::{policies, work};
 
 /// A request to pay with what the server adds to it.
 #[derive(Debug, Clone)]
@@ -158,7 +160,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
             Some(work::Due::new(payment, work, None))
         })
         .collect();
-    events::append(tx, ours.iter().map(|(_, event)| event)).await?;
+    events::append(tx, ours.iter().map(|(_, event)| EventRow::of_payment(event))).await?;
     work::schedule(tx, &due).await?;
     tx.announce_work().await?;
     Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
@@ -201,13 +203,14 @@ struct PartyRow {
     landlord_id: Uuid,
     currency: String,
     payee_account_id: Option<Uuid>,
+    policy: String,
     renter_id: Uuid,
 }
 
 /// The leases that the batch names, with everybody on them.
 async fn leases(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<LeaseId, LeaseParties>, StoreError> {
     const FIND: Sql = sql!(
-        "SELECT l.id, l.landlord_id, l.currency, l.payee_account_id, lr.renter_id FROM",
+        "SELECT l.id, l.landlord_id, l.currency, l.payee_account_id, l.policy, lr.renter_id FROM",
         each(id uuid),
         "leases l JOIN lease_renters lr ON lr.lease_id = l.id WHERE l.id =",
         field(id)
@@ -215,6 +218,12 @@ async fn leases(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<LeaseId, LeasePa
     let ids = distinct(batch.iter().map(|fresh| fresh.initiation.lease_id.0));
     let rows: Vec<PartyRow> = tx.fetch_each(FIND, &ids, ()).await?;
     let mut leases: HashMap<LeaseId, LeaseParties> = HashMap::new();
+    let choosy = rows.iter().filter(|row| row.policy != Policy::Any.name()).map(|row| LeaseId(row.id));
+    let choosy: Vec<_> = choosy.collect();
+    let restricted = match batch.first() {
+        Some(fresh) if !choosy.is_empty() => policies::restricted(tx, choosy.into_iter(), fresh.at.now).await?,
+        Some(_) | None => HashMap::new(),
+    };
     for row in rows {
         let currency = Currency::parse(&row.currency).map_err(StoreError::damaged("currency"))?;
         let lease = leases.entry(LeaseId(row.id)).or_insert_with(|| LeaseParties {
@@ -223,6 +232,7 @@ async fn leases(tx: &mut Tx, batch: &[Fresh]) -> Result<HashMap<LeaseId, LeasePa
             renter_ids: Vec::new(),
             currency,
             payee_account_id: row.payee_account_id.map(BankAccountId),
+            acceptance: restricted.get(&LeaseId(row.id)).copied().unwrap_or(Acceptance::Any),
         });
         lease.renter_ids.push(UserId(row.renter_id));
     }

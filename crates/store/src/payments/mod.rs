@@ -1,5 +1,6 @@
 //! Payments: the two doors through which they are written, and the ways in which they are read.
 
+mod effects;
 mod initiate;
 mod list;
 mod record;

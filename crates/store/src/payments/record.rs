@@ -8,13 +8,15 @@ use directpay_domain::payment::{
 };
 use uuid::Uuid;
 
+use super::effects::Effects;
 use super::{PaymentRow, Stored, distinct};
 use crate::bank_accounts::{self, Closed};
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::events::{self, EventRow};
 use crate::ledger::{self, Line};
 use crate::sql::{Sql, sql};
-use crate::{events, work};
+use crate::work;
 
 /// A command to one payment with what the server adds to it.
 #[derive(Debug, Clone)]
@@ -104,6 +106,7 @@ pub async fn record_held(
 struct Written {
     events: Vec<Event>,
     lines: Vec<Line>,
+    effects: Effects,
     /// The accounts to close with the first code for each. Like the next one in one order for all writers.
     closed: BTreeMap<Uuid, String>,
     /// The place of each payment's last event, which decides about its work.
@@ -115,6 +118,7 @@ impl Written {
         let terms = &payment.terms;
         let entry = payment.postings(&change);
         self.lines.extend(Line::entry(terms.id.0, payment.version + 1, terms.landlord_id, &entry));
+        self.effects.add(payment, &change, new.occurred_at);
         if let Some(reason) = reason.as_ref().filter(|reason| reason.closes_account()) {
             self.closed.entry(terms.payer.account_id.0).or_insert_with(|| reason.code.clone());
         }
@@ -139,11 +143,12 @@ impl Written {
                 None => done.push((*id, payment.attempt)),
             }
         }
-        events::append(tx, &self.events).await?;
+        events::append(tx, self.events.iter().map(EventRow::of_payment)).await?;
         update(tx, &changed).await?;
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
         work::finish(tx, &done).await?;
+        self.effects.write(tx).await?;
         if due.iter().any(work::Due::is_submission) {
             tx.announce_work().await?;
         }

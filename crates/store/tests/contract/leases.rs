@@ -4,13 +4,13 @@ use directpay_domain::id::{ChargeId, LeaseId, UserId};
 use directpay_domain::schedule::{ScheduledCharge, schedule};
 use directpay_domain::user::Role;
 use directpay_store::leases::{self, Lease};
-use directpay_store::{Page, StoreError, charges};
+use directpay_store::{Page, StoreError, charges, lease_ledger};
 use jiff::civil::{Date, date};
 use rstest::rstest;
 use uuid::Uuid;
 
 use crate::harness::on_both_engines;
-use crate::world::{World, terms, usd};
+use crate::world::{World, passed, terms, usd};
 
 fn ids(leases: &[Lease]) -> Vec<LeaseId> {
     leases.iter().map(|lease| lease.id).collect()
@@ -26,7 +26,7 @@ fn a_lease_is_kept_as_entered_with_its_renters() {
         let ends_on = Some(date(2026, 12, 31));
         let mut lease = world.lease(property, landlord, &[one, two], terms(date(2026, 1, 15), ends_on));
         lease.payee_account_id = Some(account);
-        world.keep(async |tx| leases::insert(tx, &lease, date(2026, 1, 15)).await).await;
+        world.keep(async |tx| leases::insert(tx, &lease, passed(date(2026, 1, 15))).await).await;
 
         let found = world.keep(async |tx| leases::find(tx, lease.id).await).await.unwrap();
 
@@ -76,7 +76,7 @@ fn no_two_leases_of_a_property_share_a_day(
         let add = async |terms| -> Result<LeaseId, StoreError> {
             let lease = world.lease(property, landlord, &[renter], terms);
             let mut tx = world.db.begin().await?;
-            leases::insert(&mut tx, &lease, date(2026, 1, 1)).await?;
+            leases::insert(&mut tx, &lease, passed(date(2026, 1, 1))).await?;
             tx.commit().await?;
             Ok(lease.id)
         };
@@ -99,7 +99,7 @@ fn a_lease_cannot_be_moved_onto_another() {
         for (start, end) in [(date(2026, 1, 1), Some(date(2026, 6, 30))), (date(2026, 7, 1), Some(date(2026, 12, 31)))]
         {
             let lease = world.lease(property, landlord, &[renter], terms(start, end));
-            world.keep(async |tx| leases::insert(tx, &lease, start).await).await;
+            world.keep(async |tx| leases::insert(tx, &lease, passed(start)).await).await;
         }
         for overlapping in [
             "UPDATE leases SET ends_on = 20260701 WHERE starts_on = 20260101",
@@ -122,7 +122,7 @@ fn a_terminated_lease_makes_room_after_its_end() {
         assert_eq!((ended.terms.ends_on, ended.terminated_at), (Some(date(2026, 3, 31)), Some(world.now())));
 
         let next = world.lease(house.property, house.landlord, &[house.renter], terms(date(2026, 4, 1), None));
-        world.keep(async |tx| leases::insert(tx, &next, date(2026, 4, 1)).await).await;
+        world.keep(async |tx| leases::insert(tx, &next, passed(date(2026, 4, 1))).await).await;
     });
 }
 
@@ -160,7 +160,7 @@ fn a_propertys_leases_are_paged_newest_first_and_a_renter_sees_only_the_own() {
         let later = world.joins(Role::Renter).await;
         world.keep(async |tx| leases::terminate(tx, house.lease, date(2026, 3, 31), world.now()).await).await;
         let next = world.lease(house.property, house.landlord, &[later], terms(date(2026, 4, 1), None));
-        world.keep(async |tx| leases::insert(tx, &next, date(2026, 4, 1)).await).await;
+        world.keep(async |tx| leases::insert(tx, &next, passed(date(2026, 4, 1))).await).await;
         let list = async |renter, page| {
             ids(&world.keep(async |tx| leases::list_by_property(tx, house.property, renter, page).await).await)
         };
@@ -173,31 +173,46 @@ fn a_propertys_leases_are_paged_newest_first_and_a_renter_sees_only_the_own() {
 }
 
 #[test]
-fn open_ended_leases_come_up_for_their_schedule_once_a_day() {
+fn a_lease_comes_up_when_its_next_day_begins_and_not_again_on_that_day() {
     on_both_engines(async |world| {
         let house = world.house().await;
-        let ended = world.house().await;
-        world.keep(async |tx| leases::terminate(tx, ended.lease, date(2026, 3, 31), world.now()).await).await;
-        let due = async |day: Date, limit| -> Vec<(Uuid, String)> {
-            let found = world.keep(async |tx| leases::claim_open_ended(tx, day, limit).await).await;
-            found.into_iter().map(|lease| (lease.id, lease.time_zone)).collect()
+        let due = async |now, limit| -> Vec<(LeaseId, Date)> {
+            let found = world.keep(async |tx| lease_ledger::claim_due_passes(tx, now, limit).await).await;
+            found.into_iter().map(|due| (due.lease_id, due.passed_on)).collect()
         };
-        assert_eq!(due(date(2026, 1, 1), 9).await, []);
-        assert_eq!(due(date(2026, 1, 2), 9).await, [(house.lease.0, "America/Chicago".to_owned())]);
-        assert_eq!(due(date(2026, 1, 2), 0).await, []);
-        world.keep(async |tx| leases::mark_scheduled(tx, house.lease, date(2026, 1, 2)).await).await;
-        assert_eq!(due(date(2026, 1, 2), 9).await, []);
-        assert_eq!(due(date(2026, 1, 3), 9).await.len(), 1);
+        let begins = passed(date(2026, 1, 1)).next_at;
+        assert_eq!(due(begins.plus_micros(-1), 9).await, []);
+        assert!(!world.keep(async |tx| lease_ledger::is_pass_due(tx, begins.plus_micros(-1)).await).await);
+        assert!(world.keep(async |tx| lease_ledger::is_pass_due(tx, begins).await).await);
+        assert_eq!(due(begins, 9).await, [(house.lease, date(2026, 1, 1))]);
+        assert_eq!(due(begins, 0).await, []);
+
+        let gone = [(house.lease, passed(date(2026, 1, 2)))];
+        world.keep(async |tx| lease_ledger::mark_passed(tx, &gone).await).await;
+
+        assert_eq!(due(begins, 9).await, []);
+        assert_eq!(due(passed(date(2026, 1, 2)).next_at, 9).await, [(house.lease, date(2026, 1, 2))]);
     });
 }
 
 async fn reconcile(world: &World, lease: LeaseId, scheduled: &[ScheduledCharge]) {
-    world.keep(async |tx| charges::reconcile(tx, lease, scheduled, || ChargeId(world.id())).await).await;
+    world.keep(async |tx| charges::reconcile(tx, lease, scheduled, |_| None, || ChargeId(world.id())).await).await;
 }
 
 async fn charges_of(world: &World, lease: LeaseId) -> Vec<(ChargeId, ScheduledCharge)> {
     let stored = world.keep(async |tx| charges::list(tx, lease).await).await;
-    stored.into_iter().map(|charge| (charge.id, charge.scheduled)).collect()
+    let scheduled = stored.into_iter().map(|charge| {
+        let of_schedule = ScheduledCharge {
+            kind: charge.kind,
+            extra: None,
+            period_start: charge.period_start,
+            period_end: charge.period_end,
+            due_date: charge.due_date,
+            amount: charge.amount,
+        };
+        (charge.id, of_schedule)
+    });
+    scheduled.collect()
 }
 
 fn year() -> Vec<ScheduledCharge> {

@@ -9,11 +9,14 @@ use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Prora
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Actor, Circumstances, Command, Event, NewEvent, Payment, Reason, Status};
+use directpay_domain::policy::PolicySpan;
+use directpay_domain::property::{ZoneName, day_begins};
 use directpay_domain::rail::{DelayScale, Rail};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
 use directpay_store::bank_book::{self, Instruction, Plan, State, Told};
+use directpay_store::lease_ledger::Passed;
 use directpay_store::leases::Lease;
 use directpay_store::payments::{Fresh, Initiated, Instructed, Outcome, Recorded};
 use directpay_store::properties::Property;
@@ -56,11 +59,18 @@ pub(crate) fn terms(starts_on: Date, ends_on: Option<Date>) -> LeaseTerms {
         starts_on,
         ends_on,
         rent: usd(150_000),
+        rent_changes: Vec::new(),
         due_day: DueDay::parse(1).unwrap(),
         first_period: FirstPeriod::Prorate,
         last_period: LastPeriod::Prorate,
         proration: Proration::Actual,
     }
+}
+
+/// A daily pass has gone through this day.
+pub(crate) fn passed(on: Date) -> Passed {
+    let zone = ZoneName::parse("America/Chicago").unwrap();
+    Passed { on, next_at: day_begins(&zone, on.tomorrow().unwrap()) }
 }
 
 /// Rent in full, by the default rail, everything else omitted.
@@ -208,6 +218,7 @@ impl World {
             renters,
             terms,
             payee_account_id: None,
+            policy: PolicySpan::default(),
             terminated_at: None,
             created_at: self.now(),
         }
@@ -217,7 +228,7 @@ impl World {
     pub(crate) async fn lets(&self, landlord: UserId, renters: &[UserId]) -> LeaseId {
         let property = self.builds(landlord).await;
         let lease = self.lease(property, landlord, renters, terms(date(2026, 1, 1), None));
-        self.keep(async |tx| leases::insert(tx, &lease, date(2026, 1, 1)).await).await;
+        self.keep(async |tx| leases::insert(tx, &lease, passed(date(2026, 1, 1))).await).await;
         lease.id
     }
 
@@ -226,7 +237,7 @@ impl World {
         let (landlords_account, renters_account) = (self.links(landlord).await, self.links(renter).await);
         let property = self.builds(landlord).await;
         let lease = self.lease(property, landlord, &[renter], terms(date(2026, 1, 1), None));
-        self.keep(async |tx| leases::insert(tx, &lease, date(2026, 1, 1)).await).await;
+        self.keep(async |tx| leases::insert(tx, &lease, passed(date(2026, 1, 1))).await).await;
         House { landlord, renter, landlords_account, renters_account, property, lease: lease.id }
     }
 

@@ -9,8 +9,12 @@ use directpay_domain::calendar::parse_date;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease::TerminationRefused;
+use directpay_domain::lease_event::LeaseChange;
+use directpay_domain::payment::NewEvent;
+use directpay_domain::policy::PolicySpan;
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
+use directpay_store::lease_ledger::LeaseLedger;
 use directpay_store::leases::{self, Lease};
 use directpay_store::properties::{self, Property};
 use directpay_store::users::{self, RenterOfLease};
@@ -27,7 +31,8 @@ use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
-use crate::{clock, scheduling};
+use crate::clock;
+use crate::daily_pass::{self, LocalDay, asked_by};
 
 /// Enter a lease.
 ///
@@ -53,8 +58,8 @@ pub async fn create_lease(
     let now = app.clock.business();
     let mut tx = app.db.begin().await?;
     let (property, lease) = conclude(&mut tx, caller, agreement, now).await?;
-    let today = scheduling::today_in(&property.time_zone, now)?;
-    enter(&mut tx, &lease, today).await?;
+    let today = LocalDay::at(&property.time_zone, now)?;
+    enter(&mut tx, &lease, &today, asked_by(&app, caller)).await?;
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
     Ok(created(&view.location(), view))
@@ -85,6 +90,7 @@ async fn conclude(
         renters: vec![RenterOfLease { lease_id: id.0, id: tenant.id.0, full_name: tenant.full_name }],
         terms,
         payee_account_id,
+        policy: PolicySpan::default(),
         terminated_at: None,
         created_at: now,
     };
@@ -114,16 +120,13 @@ async fn check_payee(tx: &mut Tx, caller: Caller, id: BankAccountId) -> Result<R
     })
 }
 
-/// Writes a lease and its schedule as of `today`.
-async fn enter(tx: &mut Tx, lease: &Lease, today: Date) -> Result<(), ApiError> {
+/// Writes a lease, its schedule and what is due of it by `today`.
+async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() -> NewEvent) -> Result<(), ApiError> {
     if leases::overlapping(tx, lease.property_id, &lease.terms).await?.is_some() {
         return Err(overlap());
     }
-    leases::insert(tx, lease, today)
-        .await
-        .map_err(|error| if error.breaks("leases_overlap") { overlap() } else { error.into() })?;
-    scheduling::write(tx, lease.id, &lease.terms, today).await?;
-    Ok(())
+    let entered = daily_pass::enter(tx, lease, today, new).await;
+    entered.map_err(|error| if error.breaks("leases_overlap") { overlap() } else { error.into() })
 }
 
 fn overlap() -> ApiError {
@@ -300,29 +303,45 @@ pub async fn terminate_lease(
     let now = app.clock.business();
     let mut tx = app.db.begin().await?;
     let lease = hold(&mut tx, caller, id).await?;
-    let lease = end_on(&mut tx, lease, end, now).await?;
+    let lease = end_on(&mut tx, lease, end, now, asked_by(&app, caller)).await?;
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
     Ok(Json(view))
 }
 
-/// A lease of the caller's as it is while nobody else changes it. A renter may know that it exists, but not end it.
+/// A lease of the caller's as it is while nobody else changes it. A renter may know that it exists, but not change it.
 async fn hold(tx: &mut Tx, caller: Caller, id: LeaseId) -> Result<Lease, ApiError> {
     if let Some(lease) = leases::find_for_update(tx, caller.user_id, id).await? {
         return Ok(lease);
     }
     find_visible(tx, caller, id).await?;
-    Err(ApiError::forbidden("only the landlord may end a lease"))
+    Err(ApiError::forbidden("only the landlord may do this"))
 }
 
-/// Ends a lease and shortens its schedule.
-async fn end_on(tx: &mut Tx, lease: Lease, end: Date, now: Instant) -> Result<Lease, ApiError> {
+/// Ends a lease, shortens its schedule, and takes back what was posted for days after the end.
+async fn end_on(
+    tx: &mut Tx,
+    lease: Lease,
+    end: Date,
+    now: Instant,
+    new: impl Fn() -> NewEvent,
+) -> Result<Lease, ApiError> {
+    let today = local_day(tx, &lease, now).await?;
+    let terms = lease.terms.terminate(end, today.date).map_err(refused)?;
+    let ended = Lease { terms, terminated_at: Some(now), ..lease };
+    leases::terminate(tx, ended.id, end, now).await?;
+    daily_pass::write_schedule(tx, &ended, today.date).await?;
+    let mut ledger = LeaseLedger::open(tx, [ended.id]).await?;
+    ledger.record(ended.id, LeaseChange::Terminated { ends_on: end }, None, new())?;
+    daily_pass::correct_posted(tx, &mut ledger, &ended, today.date, new).await?;
+    ledger.write(tx).await?;
+    Ok(ended)
+}
+
+/// The day where the property of a lease lies.
+async fn local_day(tx: &mut Tx, lease: &Lease, now: Instant) -> Result<LocalDay, ApiError> {
     let property = properties::find(tx, lease.property_id).await?.ok_or_else(ApiError::not_found)?;
-    let today = scheduling::today_in(&property.time_zone, now)?;
-    let terms = lease.terms.terminate(end, today).map_err(refused)?;
-    leases::terminate(tx, lease.id, end, now).await?;
-    scheduling::write(tx, lease.id, &terms, today).await?;
-    Ok(Lease { terms, terminated_at: Some(now), ..lease })
+    Ok(LocalDay::at(&property.time_zone, now)?)
 }
 
 fn refused(refusal: TerminationRefused) -> ApiError {

@@ -1,6 +1,7 @@
 //! A lease and its schedule as they are shown.
 
 use directpay_domain::id::LeaseId;
+use directpay_domain::money::format_minor;
 use directpay_domain::time::Instant;
 use directpay_store::charges::{self, Charge};
 use directpay_store::leases::Lease;
@@ -19,6 +20,31 @@ pub struct RenterView {
     /// As it is shown.
     #[schema(example = "Bob Baker")]
     full_name: String,
+}
+
+/// A rent that replaces the one before.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RentChangeView {
+    /// Periods that begin on this day or later cost the new rent.
+    #[schema(value_type = String, format = Date)]
+    effective_date: Date,
+    /// What a whole period costs then.
+    #[schema(example = "1600.00")]
+    rent_amount: String,
+}
+
+/// Which payments of rent are taken, and on which days that holds; before and after them any.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PolicyView {
+    /// ANY, FULL_BALANCE or BLOCK_ALL.
+    #[schema(example = "ANY")]
+    policy: &'static str,
+    /// The first day; null for the moment at which it was set.
+    #[schema(value_type = Option<String>, format = Date)]
+    from_date: Option<Date>,
+    /// The last day; null until it is changed.
+    #[schema(value_type = Option<String>, format = Date)]
+    until_date: Option<Date>,
 }
 
 /// A lease.
@@ -62,6 +88,10 @@ pub struct LeaseView {
     /// ACTUAL, THIRTY_DAY or ANNUAL.
     #[schema(example = "ACTUAL")]
     proration: &'static str,
+    /// What a whole period costs later, in the order of time.
+    rent_changes: Vec<RentChangeView>,
+    /// Which payments of rent are taken: ANY, FULL_BALANCE or BLOCK_ALL.
+    payment_policy: PolicyView,
     /// When the landlord ended it, if so.
     #[schema(value_type = Option<String>, format = DateTime)]
     terminated_at: Option<Instant>,
@@ -93,20 +123,38 @@ impl From<Lease> for LeaseView {
             first_period: terms.first_period.name(),
             last_period: terms.last_period.name(),
             proration: terms.proration.name(),
+            rent_changes: terms
+                .rent_changes
+                .iter()
+                .map(|change| RentChangeView {
+                    effective_date: change.effective_on,
+                    rent_amount: change.rent.to_string(),
+                })
+                .collect(),
+            payment_policy: PolicyView {
+                policy: lease.policy.policy.name(),
+                from_date: lease.policy.from,
+                until_date: lease.policy.until,
+            },
             terminated_at: lease.terminated_at,
             created_at: lease.created_at,
         }
     }
 }
 
-/// A row of a schedule.
+/// A charge: a row of a schedule, owed from the day on which it is posted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChargeView {
-    /// Which row.
+    /// Which charge.
     id: Uuid,
-    /// What it is for: RENT.
+    /// What it is for: RENT, EXTRA, ONE_OFF, DEPOSIT, LATE_FEE or PAYOUT.
     #[schema(example = "RENT")]
     kind: &'static str,
+    /// In the landlord's words; null for rent.
+    description: Option<String>,
+    /// SCHEDULED, OPEN, ON_THE_WAY, PAID or VOIDED.
+    #[schema(example = "OPEN")]
+    status: &'static str,
     /// When it is due.
     #[schema(value_type = String, format = Date)]
     due_date: Date,
@@ -119,21 +167,53 @@ pub struct ChargeView {
     /// What is due.
     #[schema(example = "1500.00")]
     amount: String,
+    /// What of it is owed and not on its way.
+    #[schema(example = "500.00")]
+    open: String,
+    /// What of it a bank is moving.
+    #[schema(example = "0.00")]
+    on_the_way: String,
+    /// What of it has arrived or was let off.
+    #[schema(example = "1000.00")]
+    paid: String,
     /// ISO 4217.
     #[schema(example = "USD")]
     currency: &'static str,
+    /// Since when it is owed; null while it only stands in the schedule.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    posted_at: Option<Instant>,
+    /// When it was voided; null unless it was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    voided_at: Option<Instant>,
 }
 
-impl From<Charge> for ChargeView {
-    fn from(Charge { id, scheduled }: Charge) -> ChargeView {
+impl ChargeView {
+    /// A charge of which so many minor units are settled.
+    pub(super) fn new(charge: Charge, settled: i64) -> ChargeView {
+        let (open, on_the_way) = (charge.open_minor(), charge.applied_minor - settled);
+        let status = match (charge.posted_at, charge.voided_at) {
+            (_, Some(_)) => "VOIDED",
+            (None, None) => "SCHEDULED",
+            (Some(_), None) if 0 < open => "OPEN",
+            (Some(_), None) if 0 < on_the_way => "ON_THE_WAY",
+            (Some(_), None) => "PAID",
+        };
+        let currency = charge.amount.currency();
         ChargeView {
-            id: id.0,
-            kind: scheduled.kind.name(),
-            due_date: scheduled.due_date,
-            period_start: scheduled.period_start,
-            period_end: scheduled.period_end,
-            amount: scheduled.amount.to_string(),
-            currency: scheduled.amount.currency().code(),
+            id: charge.id.0,
+            kind: charge.kind.name(),
+            description: charge.description,
+            status,
+            due_date: charge.due_date,
+            period_start: charge.period_start,
+            period_end: charge.period_end,
+            amount: charge.amount.to_string(),
+            open: format_minor(open, currency),
+            on_the_way: format_minor(on_the_way, currency),
+            paid: format_minor(settled, currency),
+            currency: currency.code(),
+            posted_at: charge.posted_at,
+            voided_at: charge.voided_at,
         }
     }
 }
@@ -163,5 +243,12 @@ impl ScheduledLeaseView {
 
 /// What a lease charges, oldest first.
 pub(super) async fn read_charges(tx: &mut Tx, lease: LeaseId) -> Result<Vec<ChargeView>, StoreError> {
-    Ok(charges::list(tx, lease).await?.into_iter().map(ChargeView::from).collect())
+    let settled = charges::settled(tx, lease).await?;
+    let charges = charges::list(tx, lease).await?.into_iter();
+    Ok(charges
+        .map(|charge| {
+            let settled = settled.get(&charge.id).copied().unwrap_or(0);
+            ChargeView::new(charge, settled)
+        })
+        .collect())
 }

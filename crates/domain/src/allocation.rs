@@ -1,0 +1,162 @@
+//! Which money pays for which charge.
+//!
+//! A lease has open charges, and sources of money: payments on their way or settled, and what the landlord forgoes. Each
+//! source pays for charges in their order ([`Place`]); what is left of it is credit. After every step one of the two is gone:
+//! as long as there is credit nothing that was posted is open. What a source has paid is taken back exactly when the source
+//! falls away, and what that opens again other credit pays for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::charge::Place;
+use crate::id::ChargeId;
+
+/// A change of what one source pays for one charge, in minor units; less than zero where it is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocation {
+    /// The payment, or the credit that the landlord gave.
+    pub source: Uuid,
+    /// The charge, by its place.
+    pub place: Place,
+    /// How much more, never zero.
+    pub minor: i64,
+}
+
+/// What is open of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// Its place in the order.
+    pub place: Place,
+    /// How much, in minor units, more than zero.
+    pub minor: i64,
+}
+
+/// What is left of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credit {
+    /// The payment, or the credit that the landlord gave. Ids grow with time: the smallest is the oldest.
+    pub source: Uuid,
+    /// How much, in minor units, more than zero.
+    pub minor: i64,
+}
+
+/// The open charges and the credit of one lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Books {
+    open: BTreeMap<Place, i64>,
+    credit: BTreeMap<Uuid, i64>,
+    touched: BTreeSet<Uuid>,
+}
+
+impl Books {
+    /// The books of a lease as they were stored.
+    pub fn new(open: impl IntoIterator<Item = Open>, credit: impl IntoIterator<Item = Credit>) -> Books {
+        Books {
+            open: open.into_iter().map(|open| (open.place, open.minor)).collect(),
+            credit: credit.into_iter().map(|credit| (credit.source, credit.minor)).collect(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// What is open, in the order in which it is paid.
+    pub fn open(&self) -> impl Iterator<Item = Open> {
+        self.open.iter().map(|(place, minor)| Open { place: *place, minor: *minor })
+    }
+
+    /// All that is open, in minor units.
+    pub fn open_minor(&self) -> i64 {
+        self.open.values().fold(0, |sum, minor| sum.saturating_add(*minor))
+    }
+
+    /// All credit, in minor units.
+    pub fn credit_minor(&self) -> i64 {
+        self.credit.values().fold(0, |sum, minor| sum.saturating_add(*minor))
+    }
+
+    /// What is left now of each source that was touched; zero where nothing is.
+    pub fn touched_credit(&self) -> impl Iterator<Item = (Uuid, i64)> {
+        self.touched.iter().map(|source| (*source, self.credit.get(source).copied().unwrap_or(0)))
+    }
+
+    /// A new source of `minor` units pays for what is open, for `first` before all others.
+    pub fn receive(&mut self, source: Uuid, minor: i64, first: Option<ChargeId>) -> Vec<Allocation> {
+        self.add_credit(source, minor);
+        let wanted = self.open.keys().find(|place| Some(place.id()) == first).copied();
+        let mut allocations: Vec<_> = wanted.and_then(|place| self.pay(source, place)).into_iter().collect();
+        allocations.extend(self.settle());
+        allocations
+    }
+
+    /// A charge of `minor` units is posted; credit pays for it.
+    pub fn charge(&mut self, place: Place, minor: i64) -> Vec<Allocation> {
+        *self.open.entry(place).or_default() += minor;
+        self.settle()
+    }
+
+    /// A source falls away that has paid `paid` units of each of these charges: they are open again. What was left of it as
+    /// credit is gone, too.
+    pub fn withdraw(&mut self, source: Uuid, paid: &[(Place, i64)]) -> Vec<Allocation> {
+        if self.credit.remove(&source).is_some() {
+            self.touched.insert(source);
+        }
+        let mut allocations = Vec::with_capacity(paid.len());
+        for (place, minor) in paid {
+            *self.open.entry(*place).or_default() += minor;
+            allocations.push(Allocation { source, place: *place, minor: -minor });
+        }
+        allocations.extend(self.settle());
+        allocations
+    }
+
+    /// A charge falls away for which these sources have paid so many units: the money is credit again, for other charges.
+    pub fn void(&mut self, place: Place, paid: &[(Uuid, i64)]) -> Vec<Allocation> {
+        self.open.remove(&place);
+        let mut allocations = Vec::with_capacity(paid.len());
+        for (source, minor) in paid {
+            self.add_credit(*source, *minor);
+            allocations.push(Allocation { source: *source, place, minor: -minor });
+        }
+        allocations.extend(self.settle());
+        allocations
+    }
+
+    fn add_credit(&mut self, source: Uuid, minor: i64) {
+        *self.credit.entry(source).or_default() += minor;
+        self.touched.insert(source);
+    }
+
+    /// Credit, the oldest first, pays for what is open, until one of the two is gone.
+    fn settle(&mut self) -> Vec<Allocation> {
+        let mut allocations = Vec::new();
+        while let (Some((place, _)), Some((source, _))) = (self.open.first_key_value(), self.credit.first_key_value()) {
+            let (place, source) = (*place, *source);
+            match self.pay(source, place) {
+                Some(allocation) => allocations.push(allocation),
+                None => break,
+            }
+        }
+        allocations
+    }
+
+    /// `source` pays for as much of a charge as it can; whichever of the two is used up goes.
+    fn pay(&mut self, source: Uuid, place: Place) -> Option<Allocation> {
+        let (open, left) = (*self.open.get(&place)?, *self.credit.get(&source)?);
+        let minor = open.min(left);
+        if minor == open {
+            self.open.remove(&place);
+        } else {
+            self.open.insert(place, open - minor);
+        }
+        if minor == left {
+            self.credit.remove(&source);
+        } else {
+            self.credit.insert(source, left - minor);
+        }
+        self.touched.insert(source);
+        (0 < minor).then(|| Allocation { source, place, minor })
+    }
+}
+
+#[cfg(test)]
+mod tests;

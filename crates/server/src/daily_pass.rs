@@ -1,0 +1,305 @@
+//! What happens to a lease when a day begins where the property lies: its schedule reaches further, charges fall due, rent
+//! that was late yesterday costs a fee.
+//!
+//! A pass goes from the last day that a pass went through to the present one, in one transaction, and notes that. It may
+//! run any number of times, in any number of processes and after days of silence: every charge has a name, by lease, kind,
+//! origin and day, and is made once.
+
+use std::collections::HashSet;
+
+use directpay_domain::calendar::{add_months, day_before};
+use directpay_domain::charge::{ChargeKind, CreditKind};
+use directpay_domain::id::{ChargeId, LeaseId};
+use directpay_domain::late_fee::{AssessedFee, Cover, Frequency, Instalment, LateFeeRule};
+use directpay_domain::lease::Extra;
+use directpay_domain::lease_event::LeaseChange;
+use directpay_domain::money::Amount;
+use directpay_domain::payment::{Actor, NewEvent, Reason};
+use directpay_domain::property::{self, ZoneName};
+use directpay_domain::schedule::{self, ScheduledCharge};
+use directpay_domain::time::Instant;
+use directpay_store::charges::{self, Charge};
+use directpay_store::lateness::{self, Counting};
+use directpay_store::lease_ledger::{self, DuePass, LeaseLedger, NewCredit, Passed};
+use directpay_store::leases::{self, LateFeeTerms, Lease};
+use directpay_store::{StoreError, Tx};
+use jiff::civil::Date;
+
+use crate::api::auth::Caller;
+use crate::api::request_id;
+use crate::app::App;
+use crate::{clock, instruct};
+
+/// Leases in one transaction: on SQLite nobody else writes meanwhile.
+const BATCH_MAX: i64 = 100;
+const COMPONENT: &str = "daily-pass";
+
+/// A day where a property lies.
+#[derive(Debug, Clone)]
+pub struct LocalDay {
+    zone: ZoneName,
+    /// The date that its calendar shows.
+    pub date: Date,
+}
+
+impl LocalDay {
+    /// The day that the calendar shows at `now` in the stored zone of a property.
+    pub fn at(time_zone: &str, now: Instant) -> Result<LocalDay, StoreError> {
+        let zone = ZoneName::parse(time_zone).map_err(|source| StoreError::Damaged { what: "time zone", source })?;
+        let date = property::local_date(&zone, now.timestamp());
+        Ok(LocalDay { zone, date })
+    }
+
+    /// The date that the same calendar shows at `moment`.
+    pub fn date_of(&self, moment: Instant) -> Date {
+        property::local_date(&self.zone, moment.timestamp())
+    }
+
+    /// A daily pass has gone through this day.
+    pub fn passed(&self) -> Passed {
+        Passed { on: self.date, next_at: property::day_begins(&self.zone, self.date.tomorrow().unwrap_or(self.date)) }
+    }
+}
+
+/// What the terms of a lease charge as of `today`, and its extras.
+async fn scheduled(tx: &mut Tx, lease: &Lease, today: Date) -> Result<(Vec<ScheduledCharge>, Vec<Extra>), StoreError> {
+    let horizon = schedule::horizon(lease.terms.starts_on, today);
+    let extras = leases::extras(tx, lease).await?;
+    let mut scheduled = schedule::schedule(&lease.terms, horizon);
+    scheduled.extend(extras.iter().flat_map(|extra| schedule::schedule_of_extra(&lease.terms, extra, horizon)));
+    Ok((scheduled, extras))
+}
+
+/// Makes what is not posted of a lease's schedule what its terms say as of `today`.
+///
+/// Doing it again changes nothing, and a row that is missing comes back.
+pub async fn write_schedule(tx: &mut Tx, lease: &Lease, today: Date) -> Result<(), StoreError> {
+    let (scheduled, extras) = scheduled(tx, lease, today).await?;
+    let describe = |id| extras.iter().find(|extra| extra.id == id).map(|extra| extra.description.clone());
+    charges::reconcile(tx, lease.id, &scheduled, describe, || ChargeId(clock::new_id())).await
+}
+
+/// Posts what is due of a lease by the end of `through`, oldest first.
+pub async fn post_due(
+    tx: &mut Tx,
+    ledger: &mut LeaseLedger,
+    lease: LeaseId,
+    through: Date,
+    new: impl Fn() -> NewEvent,
+) -> Result<(), StoreError> {
+    let mut due = charges::list_due(tx, lease, through).await?;
+    due.sort_by_key(|charge| (charge.due_date, charge.place()));
+    for charge in &due {
+        ledger.post(charge, new())?;
+    }
+    Ok(())
+}
+
+/// Takes back what was posted of a lease's schedule and is not owed by its present terms, because it ended earlier: a charge
+/// that is gone is voided, of one that is smaller the difference is credited.
+pub async fn correct_posted(
+    tx: &mut Tx,
+    ledger: &mut LeaseLedger,
+    lease: &Lease,
+    today: Date,
+    new: impl Fn() -> NewEvent,
+) -> Result<(), StoreError> {
+    let (scheduled, _) = scheduled(tx, lease, today).await?;
+    let reason = || Reason::new("LEASE_ENDED_EARLIER", "The lease ends before the end of what was charged");
+    for charge in charges::list(tx, lease.id).await? {
+        let is_recurring = matches!(charge.kind, ChargeKind::Rent | ChargeKind::Extra);
+        if !is_recurring || charge.posted_at.is_none() || charge.voided_at.is_some() {
+            continue;
+        }
+        let same = scheduled.iter().find(|scheduled| {
+            scheduled.kind == charge.kind
+                && scheduled.extra.unwrap_or(lease.id.0) == charge.origin_id
+                && scheduled.period_start == charge.period_start
+        });
+        let Some(same) = same else {
+            ledger.void(tx, &charge, reason(), new()).await?;
+            continue;
+        };
+        let too_much = charge.amount.minor() - charge.corrected_minor - same.amount.minor();
+        if let Ok(amount) = Amount::from_minor(too_much, charge.amount.currency()) {
+            let credit =
+                NewCredit { id: clock::new_id(), kind: CreditKind::Correction, amount, charge_id: Some(charge.id) };
+            ledger.grant(lease.id, credit, reason(), new())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a new lease, its schedule, and what of it is due by `today`.
+pub async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() -> NewEvent) -> Result<(), StoreError> {
+    leases::insert(tx, lease, today.passed()).await?;
+    write_schedule(tx, lease, today.date).await?;
+    let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+    let terms = &lease.terms;
+    let entered = LeaseChange::Entered { starts_on: terms.starts_on, ends_on: terms.ends_on, rent: terms.rent };
+    ledger.record(lease.id, entered, None, new())?;
+    post_due(tx, &mut ledger, lease.id, today.date, new).await?;
+    ledger.write(tx).await
+}
+
+/// Goes through all leases for which a day has begun, and says how many there were.
+pub async fn run(app: &App) -> Result<u64, StoreError> {
+    let now = app.clock.business();
+    let mut passed = 0;
+    loop {
+        let claimed = run_batch(app, now).await?;
+        passed += u64::try_from(claimed).unwrap_or_default();
+        if claimed < BATCH_MAX {
+            return Ok(passed);
+        }
+    }
+}
+
+/// Goes through up to [`BATCH_MAX`] leases in one transaction, and says how many there were.
+async fn run_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
+    let mut tx = app.db.begin().await?;
+    let claimed = lease_ledger::claim_due_passes(&mut tx, now, BATCH_MAX).await?;
+    if claimed.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<_> = claimed.iter().map(|due| due.lease_id).collect();
+    let mut ledger = LeaseLedger::open(&mut tx, ids).await?;
+    let mut passed = Vec::with_capacity(claimed.len());
+    for due in &claimed {
+        let today = LocalDay::at(&due.time_zone, now)?;
+        match pass(app, &mut tx, &mut ledger, due, &today).await {
+            // One that cannot be read must not hold up the others.
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(lease_id = %due.lease_id, error = &error as &dyn std::error::Error, "a lease is passed over");
+            }
+            gone => gone?,
+        }
+        passed.push((due.lease_id, today.passed()));
+    }
+    ledger.write(&mut tx).await?;
+    lease_ledger::mark_passed(&mut tx, &passed).await?;
+    tx.commit().await?;
+    Ok(i64::try_from(claimed.len()).unwrap_or(BATCH_MAX))
+}
+
+async fn pass(
+    app: &App,
+    tx: &mut Tx,
+    ledger: &mut LeaseLedger,
+    due: &DuePass,
+    today: &LocalDay,
+) -> Result<(), StoreError> {
+    let Some(lease) = leases::find(tx, due.lease_id).await? else { return Ok(()) };
+    let new = || instruct::new_event(app, instruct::system(COMPONENT), None).0;
+    if lease.terms.ends_on.is_none_or(|end| due.passed_on <= end) {
+        write_schedule(tx, &lease, today.date).await?;
+    }
+    post_due(tx, ledger, lease.id, today.date, new).await?;
+    // Whoever pays in the course of a day is not late on it: a day's fee is known when the day is over.
+    for fee in missing_fees(tx, lease.id, due.passed_on, today, day_before(today.date)).await? {
+        ledger.make(fee.into_charge(lease.id), new())?;
+    }
+    Ok(())
+}
+
+/// A late fee that should exist and does not.
+#[derive(Debug, Clone)]
+pub struct MissingFee {
+    /// The rent that is late.
+    pub charge: Charge,
+    /// The fee and its day.
+    pub fee: AssessedFee,
+}
+
+impl MissingFee {
+    fn into_charge(self, lease: LeaseId) -> Charge {
+        let AssessedFee { day, amount } = self.fee;
+        Charge {
+            id: ChargeId(clock::new_id()),
+            lease_id: lease,
+            kind: ChargeKind::LateFee,
+            origin_id: self.charge.id.0,
+            period_start: day,
+            period_end: day,
+            due_date: day,
+            amount,
+            description: Some(format!("Late fee for the rent due {}", self.charge.due_date)),
+            posted_at: None,
+            voided_at: None,
+            applied_minor: 0,
+            corrected_minor: 0,
+        }
+    }
+}
+
+/// The late fees of a lease that should exist by the end of `through` and do not, as its money stands now.
+///
+/// `passed_on` is the last day through which this was asked before.
+pub async fn missing_fees(
+    tx: &mut Tx,
+    lease: LeaseId,
+    passed_on: Date,
+    today: &LocalDay,
+    through: Date,
+) -> Result<Vec<MissingFee>, StoreError> {
+    let terms = leases::late_fees(tx, lease).await?;
+    if terms.iter().all(|terms| terms.rule.is_none()) {
+        return Ok(Vec::new());
+    }
+    // Further back everything that was paid in the meantime had its fees at the last pass.
+    let since = add_months(passed_on, -3);
+    let mut pending = lateness::pending(tx, lease).await?;
+    let mut missing = Vec::new();
+    for charge in lateness::instalments(tx, lease, since).await? {
+        let mut counting = lateness::counting(tx, charge.id).await?;
+        counting.extend(cover_from(&mut pending, charge.open_minor()));
+        let Some(rule) = rule_for(&terms, charge.due_date) else { continue };
+        let covered = counting.iter().map(|one| Cover { on: today.date_of(one.since), minor: one.minor });
+        let instalment = Instalment { due_date: charge.due_date, amount: charge.amount, covered: covered.collect() };
+        let made = lateness::fees_of(tx, lease, charge.id).await?;
+        let fees = not_made(rule, rule.fees(&instalment, through), &made);
+        missing.extend(fees.into_iter().map(|fee| MissingFee { charge: charge.clone(), fee }));
+    }
+    Ok(missing)
+}
+
+/// The rule that holds for rent due on `due`.
+fn rule_for(terms: &[LateFeeTerms], due: Date) -> Option<&LateFeeRule> {
+    terms.iter().rev().find(|terms| terms.effective_on <= due)?.rule.as_ref()
+}
+
+/// Takes up to `open` units out of what is pending, the oldest first.
+fn cover_from(pending: &mut [Counting], mut open: i64) -> Vec<Counting> {
+    let mut taken = Vec::new();
+    for one in pending.iter_mut().filter(|one| 0 < one.minor) {
+        let minor = one.minor.min(open);
+        if 0 < minor {
+            one.minor -= minor;
+            open -= minor;
+            taken.push(Counting { minor, ..*one });
+        }
+    }
+    taken
+}
+
+/// What of `fees` was not made before, and fits under the cap beside what was. A fee that was voided or waived was made.
+fn not_made(rule: &LateFeeRule, fees: Vec<AssessedFee>, made: &[Charge]) -> Vec<AssessedFee> {
+    if rule.frequency == Frequency::Once && !made.is_empty() {
+        return Vec::new();
+    }
+    let days: HashSet<Date> = made.iter().map(|fee| fee.period_start).collect();
+    let made_minor: i64 = made.iter().map(|fee| fee.amount.minor()).sum();
+    let mut left = rule.cap.map_or(i64::MAX, |cap| cap.minor() - made_minor);
+    let mut missing = Vec::new();
+    for fee in fees.into_iter().filter(|fee| !days.contains(&fee.day)) {
+        let Ok(amount) = Amount::from_minor(fee.amount.minor().min(left), fee.amount.currency()) else { break };
+        left -= amount.minor();
+        missing.push(AssessedFee { amount, ..fee });
+    }
+    missing
+}
+
+/// What new events of a lease are made with when the caller asks for them.
+pub fn asked_by(app: &App, caller: Caller) -> impl Fn() -> NewEvent {
+    move || instruct::new_event(app, Actor::User(caller.user_id), Some(request_id::current())).0
+}
