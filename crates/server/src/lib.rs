@@ -11,6 +11,7 @@ pub mod instruct;
 pub mod intake;
 pub mod remembered;
 pub mod running;
+pub mod sandbox_clock;
 pub mod scheduling;
 pub mod secrets;
 pub mod workers;

@@ -19,6 +19,7 @@ mod migrate;
 pub mod payments;
 mod postgres;
 pub mod properties;
+pub mod sandbox_clock;
 mod sql;
 mod sqlite;
 pub mod users;

@@ -78,7 +78,7 @@ impl Workers {
         let shift =
             Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id(), crowd_bell: Bell::default() };
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
-        let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
+        let house = Pause { bell: app.house_bell.clone(), longest: housekeeping::PAUSE };
         let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
