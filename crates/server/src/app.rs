@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::access::passwords::Passwords;
 use crate::access::tokens::Tokens;
+use crate::bank::BankTime;
 use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::intake::Intake;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub bank_bell: Bell,
     /// Rings when a day may have begun.
     pub calendar_bell: Bell,
+    /// Whose time the bank lives in.
+    pub bank_time: BankTime,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
 }
@@ -55,6 +58,13 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> App {
         App(Arc::new(parts))
+    }
+
+    /// Wakes all workers of this process: business time has moved, and anything may be due.
+    pub fn wake_all(&self) {
+        for bell in [&self.bell, &self.bank_bell, &self.calendar_bell] {
+            bell.ring();
+        }
     }
 }
 

@@ -12,5 +12,6 @@ pub mod instruct;
 pub mod intake;
 pub mod remembered;
 pub mod running;
+pub mod sandbox_clock;
 pub mod secrets;
 pub mod workers;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, work};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, work};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -18,11 +18,13 @@ use tokio::task::JoinHandle;
 use crate::access::passwords::Passwords;
 use crate::access::tokens::Tokens;
 use crate::app::{App, Bell, Parts, Pulse};
+use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
 use crate::intake::{Intake, Writing};
 use crate::remembered::Remembered;
+use crate::sandbox_clock::Follower;
 use crate::workers::Workers;
 use crate::{api, secrets};
 
@@ -133,6 +135,7 @@ pub struct Running {
     pub app: App,
     writing: Writing,
     workers: Option<Workers>,
+    follower: Option<Follower>,
     opened: Opened,
 }
 
@@ -154,14 +157,16 @@ impl Running {
     pub async fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
         let mut tx = opened.db.begin_read().await?;
         let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
+        clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
         drop(tx);
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
         let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max);
+        let bank = Simulator::new(opened.db.clone(), clock.clone(), manner.scale)?;
         let app = App::new(Parts {
             db: opened.db.clone(),
-            clock: clock.clone(),
+            clock,
             vault,
             tokens: Tokens::new(&signing)?,
             passwords: Passwords::new()?,
@@ -173,11 +178,12 @@ impl Running {
             bell,
             bank_bell: Bell::default(),
             calendar_bell: Bell::default(),
+            bank_time: bank.time(),
             pulse: Pulse::default(),
         });
-        let bank = Simulator::new(opened.db.clone(), clock, manner.scale)?;
         let workers = manner.workers.then(|| Workers::start(&app, bank));
-        Ok(Running { app, writing, workers, opened })
+        let follower = opened.db.is_shared().then(|| Follower::start(&app));
+        Ok(Running { app, writing, workers, follower, opened })
     }
 
     /// Ends everything in the order in which nothing accepted is lost: the workers finish their rounds and let go of their claims,
@@ -187,6 +193,9 @@ impl Running {
         let ending = async move {
             if let Some(workers) = self.workers {
                 workers.finish().await;
+            }
+            if let Some(follower) = self.follower {
+                follower.finish().await;
             }
             // The intake ends when its last handle is gone.
             drop(self.app);

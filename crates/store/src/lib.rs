@@ -23,6 +23,7 @@ pub mod payments;
 pub mod policies;
 mod postgres;
 pub mod properties;
+pub mod sandbox_clock;
 mod sql;
 mod sqlite;
 pub mod users;

@@ -44,6 +44,11 @@ impl Caller {
             Role::Renter | Role::Admin => Err(ApiError::forbidden("only landlords may do this")),
         }
     }
+
+    /// Goes on for administrators only.
+    pub fn must_be_admin(self) -> Result<(), ApiError> {
+        if self.is_admin() { Ok(()) } else { Err(ApiError::forbidden("only administrators may do this")) }
+    }
 }
 
 impl FromRequestParts<App> for Caller {

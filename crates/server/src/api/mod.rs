@@ -12,6 +12,7 @@ pub mod payments;
 pub mod problem;
 pub mod properties;
 pub mod request_id;
+pub mod sandbox_clock;
 pub mod users;
 
 use std::time::Duration;
@@ -56,6 +57,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "properties", description = "What is let"),
         (name = "leases", description = "Who rents what, and what is due when"),
         (name = "payments", description = "Money on its way, exactly once"),
+        (name = "sandbox", description = "Trying out what takes months"),
         (name = "health", description = "For whoever runs the server"),
     ),
 )]
@@ -100,6 +102,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(payments::list_payments_of_lease))
         .routes(routes!(payments::cancel_payment))
         .routes(routes!(payments::retry_payment))
+        .routes(routes!(sandbox_clock::read_clock))
+        .routes(routes!(sandbox_clock::advance_clock))
 }
 
 fn whole() -> (Router<App>, OpenApi) {

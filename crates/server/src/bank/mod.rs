@@ -88,6 +88,15 @@ pub struct Notice {
     pub outcome: BankOutcome,
 }
 
+/// Whose time a bank lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BankTime {
+    /// Our business time, which may be moved.
+    Ours,
+    /// The world's: to move ours would only part us from the bank.
+    Real,
+}
+
 /// The bank could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the bank did not answer")]
@@ -99,6 +108,9 @@ pub struct BankSilent(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 pub trait BankConnection: Send + Sync + 'static {
     /// Under which name our cursor into its notices is kept.
     fn name(&self) -> &'static str;
+
+    /// Whose time it lives in.
+    fn time(&self) -> BankTime;
 
     /// Hands over a batch; one receipt for each instruction, in their order.
     fn submit(&self, batch: &[Instruction]) -> impl Future<Output = Result<Vec<Receipt>, BankSilent>> + Send;

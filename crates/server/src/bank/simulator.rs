@@ -11,7 +11,7 @@ use directpay_store::bank_book::{self, Plan, State, Told};
 use directpay_store::{Db, StoreError};
 
 use super::sandbox::{Sandbox, Script};
-use super::{BankConnection, BankOutcome, BankSilent, Instruction, Notice, Receipt, Sighting};
+use super::{BankConnection, BankOutcome, BankSilent, BankTime, Instruction, Notice, Receipt, Sighting};
 use crate::clock::Clock;
 
 /// From settlement to return at scale 1; real banks take days.
@@ -90,6 +90,10 @@ fn silent(error: StoreError) -> BankSilent {
 impl BankConnection for Simulator {
     fn name(&self) -> &'static str {
         bank_book::CONNECTION
+    }
+
+    fn time(&self) -> BankTime {
+        BankTime::Ours
     }
 
     async fn submit(&self, batch: &[Instruction]) -> Result<Vec<Receipt>, BankSilent> {

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use directpay_domain::id::UserId;
 use directpay_domain::text::Line;
 use directpay_domain::user::{Email, Password, Role};
+use directpay_store::sandbox_clock;
 use directpay_store::users::{self, NewUser, User};
 
 use crate::access::passwords::Passwords;
@@ -22,15 +23,15 @@ pub async fn create(database: &Database, email: &str, full_name: &str) -> anyhow
     let about = vec![email.as_str().to_owned(), full_name.as_str().to_owned()];
     let password_hash = Passwords::new()?.hash(password, about).await.context("the password")?;
     let opened = running::open(&database.url, Company::Beside, SchemaPolicy::MigrateEmbedded).await?;
+    let mut tx = opened.db.begin().await?;
     let user = User {
         id: UserId(clock::new_id()),
         email: email.as_str().to_owned(),
         full_name: full_name.into_string(),
         phone: None,
         role: Role::Admin,
-        created_at: Clock::default().business(),
+        created_at: Clock::default().business_ahead(sandbox_clock::ahead_us(&mut tx).await?),
     };
-    let mut tx = opened.db.begin().await?;
     let new = NewUser { user: &user, email_key: &email.key(), password_hash: &password_hash };
     if let Err(error) = users::insert(&mut tx, new).await {
         if error.breaks("users_email") {

@@ -182,7 +182,7 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     let leases: Vec<_> = held.values().map(|payment| payment.terms.lease_id).collect();
     let restricted = policies::restricted(tx, leases.into_iter(), app.clock.business()).await?;
     let (mut commands, mut ready, mut stuck, mut stale) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
-    let long_ago = app.clock.business().plus_micros(-IN_FLIGHT_MAX_US);
+    let long_ago = app.clock.long_ago(IN_FLIGHT_MAX_US);
     for one in taken {
         let Some(payment) = held.get(&one.payment_id) else { continue };
         let wanted = match one.what {

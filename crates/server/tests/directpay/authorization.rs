@@ -13,6 +13,8 @@ use crate::harness::{Answer, Home, TestApp, Visitor, account, address, event_typ
 enum Strangers {
     /// It concerns nobody but the caller: each gets the own.
     SeeTheirOwn,
+    /// It is everybody's, and says nothing of anybody.
+    SeeTheSame,
     /// It lists what the caller may see, which is nothing.
     SeeNothing,
     /// For them it is not there.
@@ -20,7 +22,7 @@ enum Strangers {
     /// The bodies name things that are not there for them; another role may not even try.
     AreRefused { landlord: u16, renter: u16 },
 }
-use Strangers::{AreRefused, FindNothing, SeeNothing, SeeTheirOwn};
+use Strangers::{AreRefused, FindNothing, SeeNothing, SeeTheSame, SeeTheirOwn};
 
 /// One operation, filled in with the things of one home.
 struct Attempt {
@@ -36,6 +38,7 @@ struct Attempt {
 enum Right {
     Landlord,
     Renter,
+    Admin,
 }
 
 /// How an operation is tried; none for an operation that nobody has to sign in for.
@@ -72,6 +75,8 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "read_payment" | "read_history" => (payment, none, Right::Landlord, 200, FindNothing),
         "cancel_payment" => (payment, none, Right::Renter, 409, FindNothing),
         "retry_payment" => (payment, none, Right::Renter, 409, FindNothing),
+        "read_clock" => ("", none, Right::Renter, 200, SeeTheSame),
+        "advance_clock" => ("", json!({"seconds": 1}), Right::Admin, 200, refused(403, 403)),
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };
     let path = operation.path.split('/').map(|part| if part.starts_with('{') { parameter } else { part });
@@ -109,6 +114,7 @@ fn an_unrelated_person_reaches_nothing_by_any_operation_of_the_document() {
         let things = Things::of(&home).await;
         // Strangers have a home of their own, so that an empty answer is not empty for want of anything.
         let strangers = [app.sign_up("LANDLORD").await, app.sign_up("RENTER").await];
+        let admin = app.admin().await;
         let secrets = secrets(&home, &things);
         let mut tried = 0;
         for operation in operations(&document()) {
@@ -126,6 +132,7 @@ fn an_unrelated_person_reaches_nothing_by_any_operation_of_the_document() {
             let right = match attempt.right {
                 Right::Landlord => &home.landlord,
                 Right::Renter => &home.renter,
+                Right::Admin => &admin,
             };
             send(app, Some(right), &operation.method, &attempt).await.must(attempt.status);
             tried += 1;
@@ -150,6 +157,7 @@ fn assert_kept_away(answer: &Answer, stranger: &Visitor<'_>, attempt: &Attempt, 
     let context = format!("{} to a stranger: {status} {}", answer.line, answer.text);
     match &attempt.strangers {
         SeeTheirOwn => assert!(matches!(status, 200 | 201) && answer.text.contains(&stranger.id), "{context}"),
+        SeeTheSame => assert_eq!(status, 200, "{context}"),
         SeeNothing => assert!(status == 200 && answer.rows().is_empty(), "{context}"),
         FindNothing => {
             answer.clone().refuses(404, "not_found");

@@ -85,6 +85,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         queries(&mut cases, &home, &paid);
         paths(&mut cases);
         tokens(&mut cases);
+        clock(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
         let mut before = app.contents().await;
@@ -464,4 +465,25 @@ fn tokens(cases: &mut Cases) {
         cases.add(Nobody, POST, path, Raw(FORM, form.into()), 400, error);
     }
     cases.add(Nobody, POST, token, Json(json!({"grant_type": "password"})), 415, "unsupported_media_type");
+}
+
+/// What an administrator is told stands in the story of the clock.
+fn clock(cases: &mut Cases) {
+    let path = "/api/v1/sandbox/clock/advance";
+    for (body, field, code) in [
+        (json!({"hours": 1}), "hours", "unknown_field"),
+        (json!({"seconds": "60"}), "seconds", "wrong_type"),
+        (json!({"seconds": 1.5}), "seconds", "wrong_type"),
+        (json!({"days": true}), "days", "wrong_type"),
+        (json!({"to": 7}), "to", "wrong_type"),
+    ] {
+        cases.invalid(Landlord, path, body, &[(field, code)]);
+    }
+    cases.raw(Landlord, path, "{\"days\": 99999999999999999999}", 422, "invalid", &[("days", "wrong_type")]);
+    cases.raw(Landlord, path, "{\"days\": 1, \"days\": 2}", 422, "invalid", &[("days", "duplicate")]);
+    cases.raw(Landlord, path, "[60]", 400, "malformed_json", &[]);
+    for who in [Landlord, Renter] {
+        cases.add(who, POST, path, Json(json!({"seconds": 60})), 403, "forbidden");
+    }
+    cases.add(Nobody, POST, path, Json(json!({"seconds": 60})), 401, "unauthorized");
 }

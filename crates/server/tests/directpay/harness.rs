@@ -51,6 +51,8 @@ pub(crate) struct Setting {
 }
 
 pub(crate) const AT_ONCE: Setting = Setting { scale: DelayScale::AT_ONCE, rate_limit: RateLimit::Off, workers: true };
+/// The simulated bank takes its time.
+pub(crate) const IN_TIME: Setting = Setting { scale: DelayScale::AS_IT_IS, ..AT_ONCE };
 /// Nobody hands payments to the bank: they stay PENDING.
 pub(crate) const WITHOUT_WORKERS: Setting = Setting { workers: false, ..AT_ONCE };
 pub(crate) const THROTTLED: Setting = Setting { rate_limit: RateLimit::On, ..AT_ONCE };

@@ -11,6 +11,7 @@ mod leases;
 mod lists;
 mod processes;
 mod sandbox;
+mod sandbox_clock;
 mod secrecy;
 mod sign_in;
 mod story;

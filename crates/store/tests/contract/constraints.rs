@@ -72,6 +72,8 @@ fn facts_and_postings_are_never_changed_or_deleted(#[case] sql: &'static str) {
         SELECT id, 1, 1, landlord_id, 'USD', 'a', 'b', 0 FROM payments"
 )]
 #[case("INSERT INTO bank_counter (id, position) VALUES (2, 0)")]
+#[case("INSERT INTO sandbox_clock (id, ahead_us) VALUES (2, 0)")]
+#[case("UPDATE sandbox_clock SET ahead_us = -1")]
 fn what_cannot_be_true_cannot_be_written(#[case] sql: &'static str) {
     on_both_engines(async |world| {
         let house = world.house().await;

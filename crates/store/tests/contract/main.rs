@@ -17,6 +17,7 @@ mod lists;
 mod people;
 mod plans;
 mod record;
+mod sandbox_clock;
 mod servers;
 mod transactions;
 mod work;

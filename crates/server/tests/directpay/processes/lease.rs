@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// How long something that was written may take until it is listed.
 const PATIENCE: Duration = Duration::from_secs(20);
-const PASSWORD: &str = "a throw-away passphrase for machines";
+pub(super) const PASSWORD: &str = "a throw-away passphrase for machines";
 
 /// Somebody who pays rent, as any client would.
 #[derive(Clone)]
@@ -101,7 +101,7 @@ fn is_replay(answer: &Response) -> bool {
     answer.headers().get("Idempotent-Replayed").is_some_and(|value| value == "true")
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
@@ -113,7 +113,7 @@ async fn arrive(client: &Client, base: &str, role: &str) -> (String, String, Str
     (user["id"].as_str().unwrap().to_owned(), token, email)
 }
 
-async fn sign_in(client: &Client, base: &str, email: &str) -> String {
+pub(super) async fn sign_in(client: &Client, base: &str, email: &str) -> String {
     let form = [("grant_type", "password"), ("username", email), ("password", PASSWORD)];
     let answer = client.post(format!("{base}/api/v1/auth/token")).form(&form).send().await.unwrap();
     read(answer).await["access_token"].as_str().unwrap().to_owned()
@@ -132,7 +132,7 @@ async fn make(client: &Client, base: &str, token: &str, what: &str, body: &Value
     read(request.send().await.unwrap()).await
 }
 
-async fn read(answer: Response) -> Value {
+pub(super) async fn read(answer: Response) -> Value {
     let (status, path) = (answer.status(), answer.url().path().to_owned());
     let body: Value = answer.json().await.unwrap();
     assert!(status.is_success(), "{path} answered {status}: {body}");

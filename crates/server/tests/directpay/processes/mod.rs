@@ -1,5 +1,6 @@
 //! DirectPay as real processes, which are started, stopped, killed and run side by side.
 
+mod clock;
 mod commands;
 mod crash;
 mod duplicates;
