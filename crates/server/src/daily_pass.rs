@@ -108,7 +108,8 @@ pub async fn correct_posted(
     let reason = || Reason::new("LEASE_ENDED_EARLIER", "The lease ends before the end of what was charged");
     for charge in charges::list(tx, lease.id).await? {
         let is_recurring = matches!(charge.kind, ChargeKind::Rent | ChargeKind::Extra);
-        if !is_recurring || charge.posted_at.is_none() || charge.voided_at.is_some() {
+        let reaches_beyond = lease.terms.ends_on.is_some_and(|end| end < charge.period_end);
+        if !is_recurring || !reaches_beyond || charge.posted_at.is_none() || charge.voided_at.is_some() {
             continue;
         }
         let same = scheduled.iter().find(|scheduled| {
@@ -139,6 +140,21 @@ pub async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() 
     let entered = LeaseChange::Entered { starts_on: terms.starts_on, ends_on: terms.ends_on, rent: terms.rent };
     ledger.record(lease.id, entered, None, new())?;
     post_due(tx, &mut ledger, lease.id, today.date, new).await?;
+    ledger.write(tx).await
+}
+
+/// Writes down that the terms of `lease` have changed, as they are now, and makes its schedule follow.
+pub async fn change_terms(
+    tx: &mut Tx,
+    lease: &Lease,
+    today: Date,
+    change: LeaseChange,
+    new: impl Fn() -> NewEvent,
+) -> Result<(), StoreError> {
+    write_schedule(tx, lease, today).await?;
+    let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+    ledger.record(lease.id, change, None, new())?;
+    post_due(tx, &mut ledger, lease.id, today, new).await?;
     ledger.write(tx).await
 }
 

@@ -128,14 +128,14 @@ impl ChargeRow {
     }
 }
 
-/// All charges of a lease, oldest first.
+/// All charges of a lease, oldest first, those of a day in the order in which money pays for them.
 ///
 /// Their number is bounded by the lease: a few rows a month for the years that a date may span.
 pub async fn list(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Charge>, StoreError> {
-    let rows: Vec<ChargeRow> = tx
-        .fetch_all("SELECT * FROM charges WHERE lease_id = $1 ORDER BY due_date, period_start, kind, id", (lease.0,))
-        .await?;
-    rows.into_iter().map(ChargeRow::into_charge).collect()
+    let rows: Vec<ChargeRow> = tx.fetch_all("SELECT * FROM charges WHERE lease_id = $1", (lease.0,)).await?;
+    let mut charges = rows.into_iter().map(ChargeRow::into_charge).collect::<Result<Vec<_>, _>>()?;
+    charges.sort_by_key(|charge| (charge.due_date, charge.place()));
+    Ok(charges)
 }
 
 /// One charge of a lease.

@@ -206,8 +206,9 @@ pub struct DuePass {
 
 /// Whether the daily pass of any lease is due.
 pub async fn is_pass_due(tx: &mut Tx, now: Instant) -> Result<bool, StoreError> {
-    let due: Option<(i64,)> =
-        tx.fetch_optional("SELECT 1 FROM lease_accounts WHERE next_pass_at <= $1 LIMIT 1", (now.micros(),)).await?;
+    let due: Option<(i64,)> = tx
+        .fetch_optional("SELECT next_pass_at FROM lease_accounts WHERE next_pass_at <= $1 LIMIT 1", (now.micros(),))
+        .await?;
     Ok(due.is_some())
 }
 

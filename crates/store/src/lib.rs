@@ -16,6 +16,7 @@ pub mod events;
 pub mod lateness;
 mod lease_books;
 pub mod lease_ledger;
+pub mod lease_requests;
 pub mod leases;
 mod ledger;
 mod migrate;

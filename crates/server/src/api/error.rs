@@ -138,11 +138,11 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The key names the payment of another request.
-    pub fn idempotency_key_reused(payment_id: PaymentId) -> ApiError {
+    /// The key belongs to another request, and to its payment if it made one.
+    pub fn idempotency_key_reused(payment_id: Option<PaymentId>) -> ApiError {
         let detail = "this idempotency key was used for another request; nothing was created";
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
-            .with(|refusal| refusal.payment_id = Some(payment_id))
+            .with(|refusal| refusal.payment_id = payment_id)
     }
 
     /// One broken rule.

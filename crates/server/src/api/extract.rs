@@ -117,6 +117,23 @@ impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for Id<T> {
     }
 }
 
+/// Two ids out of the path: of a thing, and of a part of it.
+#[derive(Debug)]
+pub struct Ids<T, U>(pub T, pub U);
+
+impl<T: FromStr, U: FromStr, S: Send + Sync> FromRequestParts<S> for Ids<T, U> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Ids<T, U>, ApiError> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((one, other)) = texts.map_err(|_| ApiError::not_found())?;
+        match (one.parse(), other.parse()) {
+            (Ok(one), Ok(other)) => Ok(Ids(one, other)),
+            (Err(_), _) | (_, Err(_)) => Err(ApiError::not_found()),
+        }
+    }
+}
+
 /// Query parameters as they were written; each is parsed where it is used.
 #[derive(Debug)]
 pub struct Query<T>(pub T);

@@ -77,10 +77,39 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "retry_payment" => (payment, none, Right::Renter, 409, FindNothing),
         "read_clock" => ("", none, Right::Renter, 200, SeeTheSame),
         "advance_clock" => ("", json!({"seconds": 1}), Right::Admin, 200, refused(403, 403)),
+        "read_lease_history" | "list_extras" | "read_late_fees" => (lease, none, Right::Renter, 200, FindNothing),
+        "read_quote" => (things.asked_quote.as_str(), none, Right::Renter, 200, FindNothing),
+        "create_charge" => {
+            let body = json!({"description": "Key", "amount": "1", "idempotency_key": "matrix-charge"});
+            (lease, body, Right::Landlord, 201, FindNothing)
+        }
+        "grant_credit" => {
+            let body = json!({"kind": "CONCESSION", "amount": "1", "reason": "x", "idempotency_key": "matrix-credit"});
+            (lease, body, Right::Landlord, 201, FindNothing)
+        }
+        "add_extra" => {
+            let body = json!({"description": "Pet", "amount": "1", "start_date": "2090-01-01", "idempotency_key": "matrix-extra"});
+            (lease, body, Right::Landlord, 201, FindNothing)
+        }
+        "void_charge" => (things.charge.as_str(), json!({"reason": "x"}), Right::Landlord, 200, FindNothing),
+        "end_extra" => (things.extra.as_str(), json!({"end_date": "2091-01-01"}), Right::Landlord, 200, FindNothing),
+        "change_rent" => {
+            let body = json!({"rent_amount": "1", "effective_date": "2090-01-01"});
+            (lease, body, Right::Landlord, 200, FindNothing)
+        }
+        "set_payment_policy" => (lease, json!({"policy": "ANY", "reason": "x"}), Right::Landlord, 200, FindNothing),
+        "set_late_fees" => (lease, json!({"kind": "NONE"}), Right::Landlord, 200, FindNothing),
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };
-    let path = operation.path.split('/').map(|part| if part.starts_with('{') { parameter } else { part });
-    let path = path.collect::<Vec<_>>().join("/");
+    // Several parameters stand behind each other, and so does a query behind the last.
+    let (parameter, query) = parameter.split_once('?').map_or((parameter, None), |(ids, query)| (ids, Some(query)));
+    let mut parameters = parameter.split(' ');
+    let path = operation
+        .path
+        .split('/')
+        .map(|part| if part.starts_with('{') { parameters.next().unwrap_or_default() } else { part });
+    let mut path = path.collect::<Vec<_>>().join("/");
+    path.extend(query.map(|query| format!("?{query}")));
     Some(Attempt { path, body, right, status, strangers })
 }
 
@@ -91,13 +120,27 @@ struct Things {
     superfluous_account: String,
     empty_property: String,
     open_ended: String,
+    /// The lease and a charge of it, as a path has them.
+    charge: String,
+    /// The lease and an extra of it.
+    extra: String,
+    /// The lease and the query of a quote.
+    asked_quote: String,
 }
 
 impl Things {
     async fn of(home: &Home<'_>) -> Things {
         let property = home.landlord.add_property().await.id();
         let open_ended = without(&terms(&property, &home.renter.id), "end_date");
+        let of_lease = |rest: &str| format!("/api/v1/leases/{}/{rest}", home.lease);
+        let key = json!({"description": "Key", "amount": "1", "idempotency_key": "key"});
+        let charge = home.landlord.post(&of_lease("charges"), &key).await.must(201).id();
+        let pet = json!({"description": "Pet", "amount": "1", "start_date": "2090-01-01", "idempotency_key": "pet"});
+        let extra = home.landlord.post(&of_lease("extras"), &pet).await.must(201).id();
         Things {
+            charge: format!("{} {charge}", home.lease),
+            extra: format!("{} {extra}", home.lease),
+            asked_quote: format!("{}?amount=1", home.lease),
             payment: home.paid("paid").await.id(),
             superfluous_account: home.renter.link_account("999999").await.id(),
             spare_account: home.renter.link_account("888888").await.id(),

@@ -10,6 +10,7 @@ mod idempotency;
 mod leases;
 mod lists;
 mod processes;
+mod rent;
 mod sandbox;
 mod sandbox_clock;
 mod secrecy;

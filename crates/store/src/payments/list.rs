@@ -4,6 +4,7 @@ use directpay_domain::id::{LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Payment, Status};
 use directpay_domain::rail::Rail;
+use uuid::Uuid;
 
 use super::{Stored, distinct};
 use crate::db::Tx;
@@ -127,4 +128,15 @@ pub async fn list_by_renter(tx: &mut Tx, renter: UserId, page: Page) -> Result<V
         .postgres,
     };
     into_payments(tx.fetch_all(LIST, (renter.0, page.before, page.limit)).await?)
+}
+
+/// Rent of a lease that no bank has seen.
+pub async fn pending_rent(tx: &mut Tx, lease: LeaseId) -> Result<Vec<PaymentId>, StoreError> {
+    let ids: Vec<(Uuid,)> = tx
+        .fetch_all(
+            "SELECT id FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT' ORDER BY id",
+            (lease.0,),
+        )
+        .await?;
+    Ok(ids.into_iter().map(|(id,)| PaymentId(id)).collect())
 }

@@ -194,7 +194,7 @@ const POSTINGS: &str = "postings are those of the events";
 const WORK: &str = "what is pending is due, what is final is not";
 const ORPHANS: &str = "no event, posting, work or outcome without what it belongs to";
 const CLEARING: &str = "clearing equals what is in processing, rail by rail";
-const RECEIVABLES: &str = "receivables equal open charges less credit, lease by lease";
+const SOURCES: &str = "each payment is applied or credit, exactly once";
 const PRIMARY: &str = "one primary account for everybody who has an active one";
 const APART: &str = "no two leases of one property at the same time";
 const KNOWN: &str = "the bank moved nothing that we do not know of";
@@ -202,7 +202,7 @@ const ONCE: &str = "the bank moved no payment twice";
 const OURS: &str = "the bank carried out all that we say it did";
 
 #[rstest]
-#[case::status("UPDATE payments SET status = 'PROCESSING' WHERE idempotency_key = 'waiting'", &[FOLD, CLEARING, RECEIVABLES])]
+#[case::status("UPDATE payments SET status = 'PROCESSING' WHERE idempotency_key = 'waiting'", &[FOLD, CLEARING, SOURCES])]
 #[case::settled_for_us_only("UPDATE payments SET status = 'COMPLETED' WHERE idempotency_key = 'waiting'", &[FOLD, OURS, WORK])]
 #[case::amount("UPDATE payments SET amount = 1 WHERE idempotency_key = 'waiting'", &[FOLD])]
 #[case::notes("UPDATE payments SET metadata = '{\"a\":1}' WHERE idempotency_key = 'waiting'", &[FOLD])]

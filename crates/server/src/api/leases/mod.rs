@@ -1,6 +1,11 @@
 //! Who rents what, and what is due when.
 
+pub mod charges;
+pub mod history;
+mod once;
+pub mod quote;
 pub mod request;
+pub mod rules;
 pub mod view;
 
 use axum::extract::State;

@@ -76,10 +76,10 @@ pub struct ActorView {
 pub struct ReasonView {
     /// The field's own code, or ours.
     #[schema(example = "R01")]
-    code: String,
+    pub code: String,
     /// For people.
     #[schema(example = "Insufficient funds")]
-    text: String,
+    pub text: String,
 }
 
 /// What a payment was at the moment of an event.

@@ -56,7 +56,7 @@ pub async fn initiate_payment(
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
         Outcome::Initiated(initiated) => Ok(answer(&initiated)),
-        Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(payment_id)),
+        Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(Some(payment_id))),
         Outcome::Refused(broken) => {
             let mut errors = FieldErrors::default();
             broken.into_iter().for_each(|(field, invalid)| errors.add(field, invalid));

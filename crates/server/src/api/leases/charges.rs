@@ -1,0 +1,559 @@
+//! What a landlord charges beside the rent, takes back and lets off.
+
+use axum::extract::State;
+use axum::response::Response;
+use directpay_domain::calendar::parse_date;
+use directpay_domain::charge::{ChargeKind, CreditKind};
+use directpay_domain::id::{ChargeId, LeaseId};
+use directpay_domain::invalid::Invalid;
+use directpay_domain::lease::{Extra, RentChange, check_rent};
+use directpay_domain::lease_event::LeaseChange;
+use directpay_domain::money::Amount;
+use directpay_domain::payment::Reason;
+use directpay_domain::text::Line;
+use directpay_store::charges::{self, Charge};
+use directpay_store::lease_ledger::{LeaseLedger, NewCredit};
+use directpay_store::leases;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::once::{Made, answer, once};
+use super::view::{ChargeView, LeaseView};
+use super::{find_visible, hold, local_day};
+use crate::api::amount::AmountInput;
+use crate::api::auth::Caller;
+use crate::api::error::{ApiError, FieldErrors};
+use crate::api::extract::{Id, Ids, Json, KeyHeader, List};
+use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
+use crate::app::App;
+use crate::daily_pass::{self, asked_by};
+
+/// What is charged once.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCharge {
+    /// ONE_OFF (default), or DEPOSIT: security that is owed back, no income.
+    #[schema(example = "ONE_OFF")]
+    kind: Option<String>,
+    /// What for, as the renters will read it.
+    #[schema(example = "Lost key")]
+    description: String,
+    /// How much, at most 99,999,999.99.
+    amount: AmountInput,
+    /// When it is due; today if omitted.
+    #[schema(example = "2026-03-15", format = Date)]
+    due_date: Option<String>,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "lost-key-2026-03", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// Charge something once.
+///
+/// For the landlord. It is owed from its due date on; one that lies in the past is owed at once. Repeating the request with the
+/// same idempotency key returns the same charge.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/charges",
+    tag = "leases",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body")),
+    request_body = NewCharge,
+    responses(
+        (status = 201, body = ChargeView, description = "Charged", headers(("Location" = String))),
+        (status = 200, body = ChargeView, description = "Charged before under this key", headers(("Idempotent-Replayed" = String))),
+        WithBody, OfOne, OfRole, SignedIn, Always,
+    ),
+)]
+pub async fn create_charge(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    header: KeyHeader,
+    Json(request): Json<NewCharge>,
+) -> Result<Response, ApiError> {
+    let key = header.with_body(request.idempotency_key.as_deref())?;
+    let now = app.clock.business();
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    let mut errors = FieldErrors::default();
+    let kind = errors.take("kind", request.kind.as_deref().map_or(Ok(ChargeKind::OneOff), parse_once));
+    let description = errors.take("description", Line::parse(&request.description));
+    let amount = errors.take("amount", parse_limited(&request.amount, lease.terms.rent));
+    let due_date = errors.take_optional("due_date", request.due_date.as_deref(), parse_date);
+    let (Some(kind), Some(description), Some(amount), Some(due_date)) = (kind, description, amount, due_date) else {
+        return Err(errors.into_error());
+    };
+    let what = ("charge", id, kind, description.as_str(), amount.minor(), due_date);
+    let is_new = match once(&mut tx, caller, &key, now, &what).await? {
+        Made::Before(made) => (ChargeId(made), false),
+        Made::New(made) => {
+            let today = local_day(&mut tx, &lease, now).await?.date;
+            let due_date = due_date.unwrap_or(today);
+            let charge = Charge {
+                id: ChargeId(made),
+                lease_id: id,
+                kind,
+                origin_id: made,
+                period_start: due_date,
+                period_end: due_date,
+                due_date,
+                amount,
+                description: Some(description.into_string()),
+                posted_at: None,
+                voided_at: None,
+                applied_minor: 0,
+                corrected_minor: 0,
+            };
+            let new = asked_by(&app, caller);
+            let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
+            if due_date <= today {
+                ledger.make(charge, new())?;
+            } else {
+                ledger.add(charge, new())?;
+            }
+            ledger.write(&mut tx).await?;
+            (ChargeId(made), true)
+        }
+    };
+    let (charge_id, is_new) = is_new;
+    let view = read_charge(&mut tx, id, charge_id).await?;
+    tx.commit().await?;
+    Ok(answer(is_new, &format!("/api/v1/leases/{id}/schedule"), view))
+}
+
+fn parse_once(text: &str) -> Result<ChargeKind, Invalid> {
+    match ChargeKind::parse(text) {
+        Ok(kind @ (ChargeKind::OneOff | ChargeKind::Deposit)) => Ok(kind),
+        Ok(ChargeKind::Payout | ChargeKind::Rent | ChargeKind::Extra | ChargeKind::LateFee) | Err(_) => {
+            Err(Invalid::new("unknown", "must be ONE_OFF or DEPOSIT"))
+        }
+    }
+}
+
+fn parse_limited(amount: &AmountInput, rent: Amount) -> Result<Amount, Invalid> {
+    let amount = amount.parse(rent.currency())?;
+    check_rent(amount)?;
+    Ok(amount)
+}
+
+async fn read_charge(tx: &mut directpay_store::Tx, lease: LeaseId, id: ChargeId) -> Result<ChargeView, ApiError> {
+    let charge = charges::find(tx, lease, id).await?.ok_or_else(ApiError::not_found)?;
+    let settled = charges::settled(tx, lease).await?.get(&id).copied().unwrap_or(0);
+    Ok(ChargeView::new(charge, settled))
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithReason {
+    /// For people.
+    #[schema(example = "Charged twice by mistake")]
+    reason: String,
+}
+
+/// Void a charge.
+///
+/// For the landlord. It is not owed after all; money that paid for it pays for others, or is credit. Rent that has not fallen due
+/// yet follows the lease's terms and cannot be voided.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/charges/{charge_id}/void",
+    tag = "leases",
+    params(("id" = Uuid, Path), ("charge_id" = Uuid, Path)),
+    request_body = WithReason,
+    responses((status = 200, body = ChargeView, description = "Voided"), WithBody, OfOne, OfRole, OfState, SignedIn, Always),
+)]
+pub async fn void_charge(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(id, charge_id): Ids<LeaseId, ChargeId>,
+    Json(request): Json<WithReason>,
+) -> Result<Json<ChargeView>, ApiError> {
+    let reason = Line::parse(&request.reason).map_err(|invalid| ApiError::invalid("reason", invalid))?;
+    let mut tx = app.db.begin().await?;
+    hold(&mut tx, caller, id).await?;
+    let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
+    let charge = charges::find(&mut tx, id, charge_id).await?.ok_or_else(ApiError::not_found)?;
+    match (charge.kind, charge.posted_at, charge.voided_at) {
+        (_, _, Some(_)) => {
+            return Err(ApiError::wrong_status("already_voided", "VOIDED", "the charge was voided before"));
+        }
+        (ChargeKind::Payout, ..) => {
+            return Err(ApiError::wrong_status("follows_a_refund", "OPEN", "it stands as long as the refund stands"));
+        }
+        (ChargeKind::Rent | ChargeKind::Extra, None, None) => {
+            let detail = "it is not owed yet and follows the lease's terms; change those";
+            return Err(ApiError::wrong_status("not_posted", "SCHEDULED", detail));
+        }
+        (ChargeKind::Rent | ChargeKind::Extra, Some(_), None)
+        | (ChargeKind::OneOff | ChargeKind::Deposit | ChargeKind::LateFee, _, None) => {}
+    }
+    let reason = Reason::new("VOIDED_BY_LANDLORD", reason.into_string());
+    ledger.void(&mut tx, &charge, reason, asked_by(&app, caller)()).await?;
+    ledger.write(&mut tx).await?;
+    let view = read_charge(&mut tx, id, charge_id).await?;
+    tx.commit().await?;
+    Ok(Json(view))
+}
+
+/// What a landlord lets renters off.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantCredit {
+    /// CONCESSION (a discount, also in advance), WAIVER (of one charge, such as a late fee) or WRITE_OFF (will not be paid).
+    #[schema(example = "WAIVER")]
+    kind: String,
+    /// How much; all that is open of `charge_id`, or for a write-off of the lease, if omitted.
+    amount: Option<AmountInput>,
+    /// The charge that it goes to before all others; a waiver names one.
+    #[schema(format = Uuid)]
+    charge_id: Option<String>,
+    /// Why, as the renters will read it.
+    #[schema(example = "First late payment in three years")]
+    reason: String,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "waiver-2026-03", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// Money that a landlord let renters off.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreditView {
+    /// Which credit: the source that pays for charges.
+    id: Uuid,
+    /// On which lease.
+    lease_id: Uuid,
+}
+
+/// Let renters off some money.
+///
+/// For the landlord. It pays for charges as money does: for the one that it names first, then for others in their order; what is
+/// left is credit.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/credits",
+    tag = "leases",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body")),
+    request_body = GrantCredit,
+    responses(
+        (status = 201, body = CreditView, description = "Granted", headers(("Location" = String))),
+        (status = 200, body = CreditView, description = "Granted before under this key", headers(("Idempotent-Replayed" = String))),
+        WithBody, OfOne, OfRole, SignedIn, Always,
+    ),
+)]
+pub async fn grant_credit(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    header: KeyHeader,
+    Json(request): Json<GrantCredit>,
+) -> Result<Response, ApiError> {
+    let key = header.with_body(request.idempotency_key.as_deref())?;
+    let now = app.clock.business();
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    let mut errors = FieldErrors::default();
+    let kind = errors.take("kind", parse_grant(&request.kind));
+    let given = errors.take_optional("amount", request.amount.as_ref(), |given| parse_limited(given, lease.terms.rent));
+    let charge_id =
+        errors.take_optional("charge_id", request.charge_id.as_deref(), crate::api::extract::parse_id::<ChargeId>);
+    let reason = errors.take("reason", Line::parse(&request.reason));
+    let (Some(kind), Some(given), Some(charge_id), Some(reason)) = (kind, given, charge_id, reason) else {
+        return Err(errors.into_error());
+    };
+    let what = ("credit", id, kind, given.map(Amount::minor), charge_id, reason.as_str());
+    let (made, is_new) = match once(&mut tx, caller, &key, now, &what).await? {
+        Made::Before(made) => (made, false),
+        Made::New(made) => {
+            let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
+            let charge = match charge_id {
+                Some(charge_id) => charges::find(&mut tx, id, charge_id).await?,
+                None => None,
+            };
+            let open = match (&charge, charge_id, kind) {
+                (Some(charge), ..) => Some(charge.open_minor()),
+                (None, Some(_), _) => {
+                    return Err(ApiError::invalid(
+                        "charge_id",
+                        Invalid::new("not_found", "is no charge of this lease"),
+                    ));
+                }
+                (None, None, CreditKind::Waiver) => {
+                    let required = Invalid::new("required", "must name the charge that is waived");
+                    return Err(ApiError::invalid("charge_id", required));
+                }
+                (None, None, CreditKind::WriteOff) => Some(ledger.open_minor(id)?),
+                (None, None, CreditKind::Concession | CreditKind::Correction) => None,
+            };
+            let amount =
+                judge(given, open, kind, lease.terms.rent).map_err(|invalid| ApiError::invalid("amount", invalid))?;
+            let reason = Reason::new(kind.name(), reason.into_string());
+            let credit = NewCredit { id: made, kind, amount, charge_id };
+            ledger.grant(id, credit, reason, asked_by(&app, caller)())?;
+            ledger.write(&mut tx).await?;
+            (made, true)
+        }
+    };
+    tx.commit().await?;
+    Ok(answer(is_new, &format!("/api/v1/leases/{id}/history"), CreditView { id: made, lease_id: id.0 }))
+}
+
+fn parse_grant(text: &str) -> Result<CreditKind, Invalid> {
+    match CreditKind::parse(text) {
+        Ok(kind @ (CreditKind::Concession | CreditKind::Waiver | CreditKind::WriteOff)) => Ok(kind),
+        Ok(CreditKind::Correction) | Err(_) => Err(Invalid::new("unknown", "must be CONCESSION, WAIVER or WRITE_OFF")),
+    }
+}
+
+/// How much is let off: what was said, or all that is `open`. Only what is owed can be waived or written off.
+fn judge(given: Option<Amount>, open: Option<i64>, kind: CreditKind, rent: Amount) -> Result<Amount, Invalid> {
+    match (given, open) {
+        (Some(given), Some(open)) if kind != CreditKind::Concession && open < given.minor() => {
+            Err(Invalid::new("more_than_open", "is more than what is open"))
+        }
+        (Some(given), _) => Ok(given),
+        (None, Some(open)) => {
+            Amount::from_minor(open, rent.currency()).map_err(|_| Invalid::new("nothing_open", "nothing is open"))
+        }
+        (None, None) => Err(Invalid::new("required", "must be given where no charge is named")),
+    }
+}
+
+/// What is charged with the rent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewExtra {
+    /// What for, as the renters will read it.
+    #[schema(example = "Parking")]
+    description: String,
+    /// What a whole period costs, at most 99,999,999.99.
+    amount: AmountInput,
+    /// The first day, today or later; of a period that has begun it costs the share of its days.
+    #[schema(example = "2026-03-01", format = Date)]
+    start_date: String,
+    /// The last day; omitted, it goes on as long as the lease does.
+    #[schema(example = "2026-12-31", format = Date)]
+    end_date: Option<String>,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "parking", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// What is charged with the rent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExtraView {
+    /// Which extra.
+    id: Uuid,
+    /// What for.
+    #[schema(example = "Parking")]
+    description: String,
+    /// What a whole period costs.
+    #[schema(example = "75.00")]
+    amount: String,
+    /// The first day.
+    #[schema(value_type = String, format = Date)]
+    start_date: jiff::civil::Date,
+    /// The last day; null as long as the lease goes on.
+    #[schema(value_type = Option<String>, format = Date)]
+    end_date: Option<jiff::civil::Date>,
+}
+
+impl From<Extra> for ExtraView {
+    fn from(extra: Extra) -> ExtraView {
+        ExtraView {
+            id: extra.id,
+            description: extra.description,
+            amount: extra.amount.to_string(),
+            start_date: extra.starts_on,
+            end_date: extra.ends_on,
+        }
+    }
+}
+
+/// Charge something with the rent.
+///
+/// For the landlord: parking, a pet. It is due with the rent, and prorated as the rent is.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/extras",
+    tag = "leases",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body")),
+    request_body = NewExtra,
+    responses(
+        (status = 201, body = ExtraView, description = "Added", headers(("Location" = String))),
+        (status = 200, body = ExtraView, description = "Added before under this key", headers(("Idempotent-Replayed" = String))),
+        WithBody, OfOne, OfRole, SignedIn, Always,
+    ),
+)]
+pub async fn add_extra(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    header: KeyHeader,
+    Json(request): Json<NewExtra>,
+) -> Result<Response, ApiError> {
+    let key = header.with_body(request.idempotency_key.as_deref())?;
+    let now = app.clock.business();
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    let mut errors = FieldErrors::default();
+    let description = errors.take("description", Line::parse(&request.description));
+    let amount = errors.take("amount", parse_limited(&request.amount, lease.terms.rent));
+    let starts_on = errors.take("start_date", parse_date(&request.start_date));
+    let ends_on = errors.take_optional("end_date", request.end_date.as_deref(), parse_date);
+    if let (Some(starts_on), Some(Some(ends_on))) = (starts_on, ends_on)
+        && ends_on < starts_on
+    {
+        errors.add("end_date", Invalid::new("before_start", "must not be before the start date"));
+    }
+    let (Some(description), Some(amount), Some(starts_on), Some(ends_on), true) =
+        (description, amount, starts_on, ends_on, errors.is_empty())
+    else {
+        return Err(errors.into_error());
+    };
+    let what = ("extra", id, description.as_str(), amount.minor(), starts_on, ends_on);
+    let (made, is_new) = match once(&mut tx, caller, &key, now, &what).await? {
+        Made::Before(made) => (made, false),
+        Made::New(made) => {
+            let today = local_day(&mut tx, &lease, now).await?.date;
+            if starts_on < today {
+                return Err(ApiError::invalid("start_date", past()));
+            }
+            let extra = Extra { id: made, description: description.into_string(), amount, starts_on, ends_on };
+            leases::insert_extra(&mut tx, id, &extra).await?;
+            let new = asked_by(&app, caller);
+            let Extra { id: extra_id, description, .. } = extra;
+            let change = LeaseChange::ExtraAdded { extra_id, description, amount, starts_on, ends_on };
+            daily_pass::change_terms(&mut tx, &lease, today, change, new).await?;
+            (made, true)
+        }
+    };
+    let extras = leases::extras(&mut tx, &lease).await?;
+    let extra = extras.into_iter().find(|extra| extra.id == made).ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    Ok(answer(is_new, &format!("/api/v1/leases/{id}/extras"), ExtraView::from(extra)))
+}
+
+fn past() -> Invalid {
+    Invalid::new("past", "must not be past: what has fallen due stays as it is")
+}
+
+/// List what is charged with the rent.
+///
+/// For the parties of the lease and administrators, oldest first.
+#[utoipa::path(
+    get,
+    path = "/leases/{id}/extras",
+    tag = "leases",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = List<ExtraView>, description = "All of them"), OfOne, SignedIn, Always),
+)]
+pub async fn list_extras(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+) -> Result<Json<List<ExtraView>>, ApiError> {
+    let mut tx = app.db.begin_read().await?;
+    let lease = find_visible(&mut tx, caller, id).await?;
+    let extras = leases::extras(&mut tx, &lease).await?;
+    Ok(Json(List { data: extras.into_iter().map(ExtraView::from).collect(), next_cursor: None }))
+}
+
+/// The end of an extra.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndOfExtra {
+    /// The last day, today or later.
+    #[schema(example = "2026-06-30", format = Date)]
+    end_date: String,
+}
+
+/// End what is charged with the rent.
+///
+/// For the landlord. What has fallen due stays.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/extras/{extra_id}/end",
+    tag = "leases",
+    params(("id" = Uuid, Path), ("extra_id" = Uuid, Path)),
+    request_body = EndOfExtra,
+    responses((status = 200, body = ExtraView, description = "It ends"), WithBody, OfOne, OfRole, SignedIn, Always),
+)]
+pub async fn end_extra(
+    State(app): State<App>,
+    caller: Caller,
+    Ids(id, extra_id): Ids<LeaseId, Uuid>,
+    Json(request): Json<EndOfExtra>,
+) -> Result<Json<ExtraView>, ApiError> {
+    let ends_on = parse_date(&request.end_date).map_err(|invalid| ApiError::invalid("end_date", invalid))?;
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    let extras = leases::extras(&mut tx, &lease).await?;
+    let extra = extras.into_iter().find(|extra| extra.id == extra_id).ok_or_else(ApiError::not_found)?;
+    let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
+    if ends_on < today {
+        return Err(ApiError::invalid("end_date", past()));
+    }
+    if ends_on < extra.starts_on {
+        return Err(ApiError::invalid("end_date", Invalid::new("before_start", "must not be before its start")));
+    }
+    leases::end_extra(&mut tx, id, extra_id, ends_on).await?;
+    let change = LeaseChange::ExtraEnded { extra_id, ends_on };
+    daily_pass::change_terms(&mut tx, &lease, today, change, asked_by(&app, caller)).await?;
+    tx.commit().await?;
+    Ok(Json(Extra { ends_on: Some(ends_on), ..extra }.into()))
+}
+
+/// A new rent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRent {
+    /// What a whole period costs then, at most 99,999,999.99.
+    rent_amount: AmountInput,
+    /// Periods that begin on this day or later cost it; after today.
+    #[schema(example = "2027-01-01", format = Date)]
+    effective_date: String,
+}
+
+/// Change the rent.
+///
+/// For the landlord. It touches only what has not fallen due. A change that takes effect on the same day gives way, so that
+/// repeating the request changes nothing.
+#[utoipa::path(
+    post,
+    path = "/leases/{id}/rent-changes",
+    tag = "leases",
+    params(("id" = Uuid, Path)),
+    request_body = NewRent,
+    responses((status = 200, body = LeaseView, description = "The lease with its rents"), WithBody, OfOne, OfRole, SignedIn, Always),
+)]
+pub async fn change_rent(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    Json(request): Json<NewRent>,
+) -> Result<Json<LeaseView>, ApiError> {
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    let mut errors = FieldErrors::default();
+    let rent = errors.take("rent_amount", parse_limited(&request.rent_amount, lease.terms.rent));
+    let effective_on = errors.take("effective_date", parse_date(&request.effective_date));
+    let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
+    if effective_on.is_some_and(|day| day <= today) {
+        errors.add("effective_date", Invalid::new("not_in_future", "must be after today: what has fallen due stays"));
+    }
+    let (Some(rent), Some(effective_on), true) = (rent, effective_on, errors.is_empty()) else {
+        return Err(errors.into_error());
+    };
+    let change = RentChange { effective_on, rent };
+    if !lease.terms.rent_changes.contains(&change) {
+        leases::change_rent(&mut tx, id, change).await?;
+        let changed = find_visible(&mut tx, caller, id).await?;
+        let fact = LeaseChange::RentChanged { effective_on, rent };
+        daily_pass::change_terms(&mut tx, &changed, today, fact, asked_by(&app, caller)).await?;
+    }
+    let view = LeaseView::from(find_visible(&mut tx, caller, id).await?);
+    tx.commit().await?;
+    Ok(Json(view))
+}

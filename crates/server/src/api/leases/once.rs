@@ -1,0 +1,52 @@
+//! Requests that make a fact about a lease's money take an idempotency key, as payments do.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::time::Instant;
+use directpay_store::Tx;
+use directpay_store::lease_requests::{self, Asked, Known};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::api::auth::Caller;
+use crate::api::created;
+use crate::api::error::ApiError;
+use crate::api::extract::Json;
+use crate::clock;
+
+/// What a request makes.
+pub(super) enum Made {
+    /// Something under this fresh id.
+    New(Uuid),
+    /// It did so before, and this is it.
+    Before(Uuid),
+}
+
+/// Notes what is asked under a key, as it was parsed; or finds what the same request made before.
+pub(super) async fn once(
+    tx: &mut Tx,
+    caller: Caller,
+    key: &IdempotencyKey,
+    now: Instant,
+    what: &impl Serialize,
+) -> Result<Made, ApiError> {
+    let text = serde_json::to_string(what).map_err(|error| ApiError::internal(&error))?;
+    let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let makes = clock::new_id();
+    let asked = Asked { by: caller.user_id, key, hash: &hash, makes, at: now };
+    match lease_requests::ask(tx, asked).await? {
+        Known::New => Ok(Made::New(makes)),
+        Known::Before(made) => Ok(Made::Before(made)),
+        Known::Other => Err(ApiError::idempotency_key_reused(None)),
+    }
+}
+
+/// The answer to whoever asks for the first time, or again.
+pub(super) fn answer<T: Serialize>(is_new: bool, location: &str, view: T) -> Response {
+    if is_new {
+        return created(location, view);
+    }
+    (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
+}
