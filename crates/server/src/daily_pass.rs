@@ -134,8 +134,8 @@ pub async fn correct_posted(
 /// Writes a new lease, its schedule, and what of it is due by `today`.
 pub async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() -> NewEvent) -> Result<(), StoreError> {
     leases::insert(tx, lease, today.passed()).await?;
-    write_schedule(tx, lease, today.date).await?;
     let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+    write_schedule(tx, lease, today.date).await?;
     let terms = &lease.terms;
     let entered = LeaseChange::Entered { starts_on: terms.starts_on, ends_on: terms.ends_on, rent: terms.rent };
     ledger.record(lease.id, entered, None, new())?;
@@ -144,6 +144,8 @@ pub async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() 
 }
 
 /// Writes down that the terms of `lease` have changed, as they are now, and makes its schedule follow.
+///
+/// The lease's account is held before its charges are touched, as everybody does it.
 pub async fn change_terms(
     tx: &mut Tx,
     lease: &Lease,
@@ -151,8 +153,8 @@ pub async fn change_terms(
     change: LeaseChange,
     new: impl Fn() -> NewEvent,
 ) -> Result<(), StoreError> {
-    write_schedule(tx, lease, today).await?;
     let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+    write_schedule(tx, lease, today).await?;
     ledger.record(lease.id, change, None, new())?;
     post_due(tx, &mut ledger, lease.id, today, new).await?;
     ledger.write(tx).await

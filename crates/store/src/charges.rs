@@ -145,18 +145,6 @@ pub async fn find(tx: &mut Tx, lease: LeaseId, id: ChargeId) -> Result<Option<Ch
     row.map(ChargeRow::into_charge).transpose()
 }
 
-/// What was posted of a lease and is not paid or on its way as a whole.
-pub async fn list_open(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Charge>, StoreError> {
-    let rows: Vec<ChargeRow> = tx
-        .fetch_all(
-            "SELECT * FROM charges WHERE lease_id = $1 AND posted_at IS NOT NULL AND voided_at IS NULL
-             AND applied < amount",
-            (lease.0,),
-        )
-        .await?;
-    rows.into_iter().map(ChargeRow::into_charge).collect()
-}
-
 /// What stands in the schedule of a lease up to a day and is not posted.
 pub async fn list_due(tx: &mut Tx, lease: LeaseId, through: Date) -> Result<Vec<Charge>, StoreError> {
     let rows: Vec<ChargeRow> = tx

@@ -1,10 +1,12 @@
 //! The audit finds nothing after an honest history, however busy, and names every kind of tampering.
 
+use directpay_domain::charge::ChargeKind;
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{Command, Reason, Status};
 use directpay_domain::time::SECOND_US;
 use directpay_store::bank_book::{self, Plan};
 use directpay_store::{Audit, Db};
+use jiff::civil::date;
 use rstest::rstest;
 
 use crate::harness::on_both_engines;
@@ -27,11 +29,14 @@ async fn unlock(world: &World) {
             "DROP TRIGGER events_no_delete",
             "DROP TRIGGER postings_no_update",
             "DROP TRIGGER postings_no_delete",
+            "DROP TRIGGER allocations_no_update",
             "DROP TRIGGER leases_overlap_update",
         ],
         Db::Postgres(_) => &[
             "DROP TRIGGER events_append_only ON events",
             "DROP TRIGGER postings_append_only ON postings",
+            "DROP TRIGGER allocations_append_only ON allocations",
+            "ALTER TABLE allocations DROP CONSTRAINT allocations_event",
             "ALTER TABLE leases DROP CONSTRAINT leases_overlap",
         ],
     };
@@ -170,6 +175,9 @@ fn what_the_bank_carried_out_and_somebody_will_ask_about_is_no_breach() {
 /// One payment settled, one cancelled, one waiting, one that a person asked to retry.
 async fn some_history(world: &World) -> House {
     let house = world.house().await;
+    for month in 1..=3 {
+        world.makes(house.lease, ChargeKind::Rent, date(2026, month, 1), 200_000).await;
+    }
     let settled = world.pays(rent(&house, "settled")).await;
     world.hands_over(settled, Plan::Settle { at: world.now() }).await;
     world.the_bank_works().await;
@@ -195,6 +203,11 @@ const WORK: &str = "what is pending is due, what is final is not";
 const ORPHANS: &str = "no event, posting, work or outcome without what it belongs to";
 const CLEARING: &str = "clearing equals what is in processing, rail by rail";
 const SOURCES: &str = "each payment is applied or credit, exactly once";
+const OPEN: &str = "receivables equal open charges less credit, lease by lease";
+const APPLIED: &str = "what is applied to a charge is the sum of its allocations";
+const CHARGES: &str = "charges are owed, and taken back, by events";
+const LEASE_SEQUENCE: &str = "lease events have no gap and say what their bodies say";
+const LEASE_POSTINGS: &str = "postings of leases are those of their events";
 const PRIMARY: &str = "one primary account for everybody who has an active one";
 const APART: &str = "no two leases of one property at the same time";
 const KNOWN: &str = "the bank moved nothing that we do not know of";
@@ -245,6 +258,14 @@ const OURS: &str = "the bank carried out all that we say it did";
                                      DELETE FROM due_work WHERE what = 'INQUIRE'", &[KNOWN])]
 #[case::lost_by_the_bank("UPDATE bank_outcomes SET reference = (SELECT reference FROM bank_instructions WHERE state = 'ACCEPTED');
                           DELETE FROM bank_instructions WHERE state = 'SETTLED'", &[OURS])]
+#[case::applied("UPDATE charges SET applied = applied - 1 WHERE 0 < applied", &[APPLIED, OPEN])]
+#[case::allocation("UPDATE allocations SET amount = amount - 1", &[APPLIED, SOURCES])]
+#[case::posted_charge("UPDATE charges SET due_date = 20260102 WHERE kind = 'RENT'", &[CHARGES])]
+#[case::voided_by_nobody("UPDATE charges SET voided_at = 1 WHERE applied = 0", &[CHARGES, OPEN])]
+#[case::lease_event("UPDATE events SET event_type = 'charge_voided' WHERE event_type = 'charge_posted'", &[LEASE_SEQUENCE])]
+#[case::posting_of_a_lease("DELETE FROM postings WHERE credit LIKE 'income:%' AND sequence = 2", &[LEASE_POSTINGS, OPEN])]
+#[case::lost_credit("INSERT INTO credits (lease_id, source_id, amount) SELECT lease_id, id, 1 FROM payments
+                     WHERE idempotency_key = 'settled'", &[SOURCES, OPEN, ORPHANS])]
 fn tampering_is_named(#[case] sql: &'static str, #[case] expected: &[&str]) {
     on_both_engines(async |world| {
         some_history(world).await;

@@ -12,6 +12,7 @@ mod bank;
 mod constraints;
 mod harness;
 mod initiate;
+mod lease_ledger;
 mod leases;
 mod lists;
 mod people;

@@ -335,8 +335,8 @@ async fn end_on(
     let terms = lease.terms.terminate(end, today.date).map_err(refused)?;
     let ended = Lease { terms, terminated_at: Some(now), ..lease };
     leases::terminate(tx, ended.id, end, now).await?;
-    daily_pass::write_schedule(tx, &ended, today.date).await?;
     let mut ledger = LeaseLedger::open(tx, [ended.id]).await?;
+    daily_pass::write_schedule(tx, &ended, today.date).await?;
     ledger.record(ended.id, LeaseChange::Terminated { ends_on: end }, None, new())?;
     daily_pass::correct_posted(tx, &mut ledger, &ended, today.date, new).await?;
     ledger.write(tx).await?;
