@@ -26,6 +26,7 @@ pub mod properties;
 pub mod sandbox_clock;
 mod sql;
 mod sqlite;
+pub mod statement;
 pub mod users;
 mod values;
 pub mod work;
