@@ -1,6 +1,7 @@
 //! Who rents what, and what is due when.
 
 pub mod request;
+pub mod statement;
 pub mod view;
 
 use axum::extract::State;
