@@ -13,6 +13,7 @@ mod connect;
 mod db;
 mod error;
 pub mod events;
+pub mod journal;
 pub mod lateness;
 mod lease_books;
 pub mod lease_ledger;

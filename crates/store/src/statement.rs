@@ -7,12 +7,27 @@ use directpay_domain::statement::{Entry, Fact};
 
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::sql::Sql;
 
 /// Every journal entry that touches the receivable of a lease: caused by its own events and by those of its payments.
 ///
 /// Two statements, however many payments there are. What they bring is bounded by the life of one lease: a few entries for
 /// each month, and a few for each payment.
 pub async fn entries(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Entry>, StoreError> {
+    // PostgreSQL takes a lease for one that may have thousands of payments, and would rather read all postings in their order
+    // than look up those of each payment: it is given no choice.
+    const OF_PAYMENTS: Sql = Sql {
+        sqlite: "SELECT p.kind, e.body, CAST(SUM(CASE WHEN o.debit = $2 THEN o.amount ELSE -o.amount END) AS BIGINT)
+                 FROM payments p JOIN postings o ON o.stream_id = p.id
+                 JOIN events e ON e.stream_id = o.stream_id AND e.sequence = o.sequence
+                 WHERE p.lease_id = $1 AND (o.debit = $2 OR o.credit = $2) GROUP BY p.id, e.stream_id, e.sequence",
+        postgres: "SELECT p.kind, entry.body, entry.minor FROM payments p JOIN LATERAL (
+                       SELECT e.body, CAST(SUM(CASE WHEN o.debit = $2 THEN o.amount ELSE -o.amount END) AS BIGINT) AS minor
+                       FROM postings o JOIN events e ON e.stream_id = o.stream_id AND e.sequence = o.sequence
+                       WHERE o.stream_id = p.id AND (o.debit = $2 OR o.credit = $2)
+                       GROUP BY e.stream_id, e.sequence) entry ON true
+                   WHERE p.lease_id = $1",
+    };
     let receivable = Account::Receivable(lease).to_string();
     let own: Vec<(String, i64)> = tx
         .fetch_all(
@@ -22,15 +37,7 @@ pub async fn entries(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Entry>, StoreErr
             (lease.0, receivable.as_str()),
         )
         .await?;
-    let of_payments: Vec<(String, String, i64)> = tx
-        .fetch_all(
-            "SELECT p.kind, e.body, CAST(SUM(CASE WHEN o.debit = $2 THEN o.amount ELSE -o.amount END) AS BIGINT)
-             FROM payments p JOIN postings o ON o.stream_id = p.id
-             JOIN events e ON e.stream_id = o.stream_id AND e.sequence = o.sequence
-             WHERE p.lease_id = $1 AND (o.debit = $2 OR o.credit = $2) GROUP BY p.id, e.stream_id, e.sequence",
-            (lease.0, receivable.as_str()),
-        )
-        .await?;
+    let of_payments: Vec<(String, String, i64)> = tx.fetch_all(OF_PAYMENTS, (lease.0, receivable.as_str())).await?;
     let mut entries = Vec::with_capacity(own.len() + of_payments.len());
     for (body, amount_minor) in own {
         entries.push(Entry { fact: Fact::Lease(serde_json::from_str(&body)?), amount_minor });
