@@ -218,7 +218,7 @@ impl Sorter {
             let lines = BufReader::new(file).lines();
             runs.push(Box::new(lines.map(|line| Ok(serde_json::from_str(&line?)?))));
         }
-        // The next entry of each run; the number of a run is never needed to decide, because no two entries have one key.
+        // The next entry of each run. No two entries have one key.
         let mut heads = BTreeMap::new();
         for mut run in runs {
             if let Some(entry) = run.next().transpose()? {
@@ -302,7 +302,11 @@ mod tests {
         expected.sort_unstable_by_key(Entry::key);
 
         let mut merged = Vec::new();
-        sorter.merge(|entry| Ok(merged.push(entry))).unwrap();
+        let gather = |entry| {
+            merged.push(entry);
+            Ok(())
+        };
+        sorter.merge(gather).unwrap();
 
         assert_eq!(merged, expected);
     }
