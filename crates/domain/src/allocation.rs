@@ -154,7 +154,7 @@ impl Books {
             self.credit.insert(source, left - minor);
         }
         self.touched.insert(source);
-        (0 < minor).then(|| Allocation { source, place, minor })
+        (0 < minor).then_some(Allocation { source, place, minor })
     }
 }
 

@@ -25,6 +25,7 @@ pub mod property;
 pub mod rail;
 pub mod schedule;
 pub mod share;
+pub mod statement;
 pub mod text;
 pub mod time;
 pub mod user;

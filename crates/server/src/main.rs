@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, demo, health, serve, verify};
+use directpay_server::commands::{admin, demo, export, health, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
@@ -41,6 +41,9 @@ enum Command {
     /// Administrators
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Take the books elsewhere
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print a fresh secrets file
     Secrets,
     /// Print the API document
@@ -60,6 +63,12 @@ enum AdminCommand {
         #[arg(long, default_value = "Administrator")]
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+enum ExportCommand {
+    /// The whole ledger as a plain-text journal, in the form that hledger reads
+    Journal(export::JournalArgs),
 }
 
 #[derive(Args)]
@@ -94,6 +103,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Demo(args)) => demo::demo(&args).await?,
         Some(Command::Verify) => return verify::verify(&database).await,
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
+        Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,
         Some(Command::Secrets) => print(&SecretsFile::generate()?.to_text()?),
         Some(Command::Openapi) => print(&directpay_server::api::document_text()?),
         Some(Command::Health(args)) => health::health(args.listen).await?,

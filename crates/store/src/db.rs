@@ -249,7 +249,7 @@ impl Tx {
         }
     }
 
-    /// Lets this transaction read whole tables, and take as long as that needs: for the audit.
+    /// Lets this transaction read whole tables, and take as long as that needs: for the audit and the journal.
     pub(crate) async fn for_the_audit(&mut self) -> sqlx::Result<()> {
         const LOCAL: [&str; 4] = [
             "SET LOCAL statement_timeout = 0",

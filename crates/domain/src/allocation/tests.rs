@@ -35,8 +35,8 @@ fn fee() -> Place {
 
 /// February and March at 1500.00 with parking, a lost key and an old fee at 50.00 each.
 fn all_open() -> Books {
-    let small = [parking(), key(), fee()].map(|place| Open { place, minor: 50_00 });
-    Books::new([february(), march()].map(|place| Open { place, minor: 1500_00 }).into_iter().chain(small), [])
+    let small = [parking(), key(), fee()].map(|place| Open { place, minor: 5_000 });
+    Books::new([february(), march()].map(|place| Open { place, minor: 150_000 }).into_iter().chain(small), [])
 }
 
 /// What each charge got, in the order in which it got it.
@@ -48,56 +48,56 @@ fn paid(allocations: &[Allocation]) -> Vec<(u128, i64)> {
 fn rent_is_paid_first_the_oldest_first_then_extras_then_what_is_charged_once_then_fees() {
     let mut books = all_open();
 
-    let allocations = books.receive(FIRST_PAYMENT, 3200_00, None);
+    let allocations = books.receive(FIRST_PAYMENT, 320_000, None);
 
-    let expected = [(2, 1500_00), (3, 1500_00), (12, 50_00), (20, 50_00), (30, 50_00)];
+    let expected = [(2, 150_000), (3, 150_000), (12, 5_000), (20, 5_000), (30, 5_000)];
     assert_eq!(paid(&allocations), expected);
-    assert_eq!((books.open_minor(), books.credit_minor()), (0, 50_00));
+    assert_eq!((books.open_minor(), books.credit_minor()), (0, 5_000));
 }
 
 #[test]
 fn a_part_pays_for_a_part() {
     let mut books = all_open();
 
-    assert_eq!(paid(&books.receive(FIRST_PAYMENT, 1600_00, None)), [(2, 1500_00), (3, 100_00)]);
-    assert_eq!(paid(&books.receive(SECOND_PAYMENT, 1400_01, None)), [(3, 1400_00), (12, 1)]);
+    assert_eq!(paid(&books.receive(FIRST_PAYMENT, 160_000, None)), [(2, 150_000), (3, 10_000)]);
+    assert_eq!(paid(&books.receive(SECOND_PAYMENT, 140_001, None)), [(3, 140_000), (12, 1)]);
 }
 
 #[test]
 fn a_waiver_pays_for_its_charge_and_what_it_does_not_need_goes_the_usual_way() {
     let mut books = all_open();
 
-    let allocations = books.receive(FIRST_PAYMENT, 60_00, Some(fee().id()));
+    let allocations = books.receive(FIRST_PAYMENT, 6_000, Some(fee().id()));
 
-    assert_eq!(paid(&allocations), [(30, 50_00), (2, 10_00)]);
+    assert_eq!(paid(&allocations), [(30, 5_000), (2, 1_000)]);
 }
 
 #[test]
 fn what_is_left_over_pays_for_the_next_charge_by_itself() {
     let mut books = Books::default();
 
-    assert_eq!(books.receive(FIRST_PAYMENT, 1000_00, None), []);
-    assert_eq!(books.receive(SECOND_PAYMENT, 800_00, None), []);
-    let allocations = books.charge(february(), 1500_00);
+    assert_eq!(books.receive(FIRST_PAYMENT, 100_000, None), []);
+    assert_eq!(books.receive(SECOND_PAYMENT, 80_000, None), []);
+    let allocations = books.charge(february(), 150_000);
 
     let of = |source, minor| Allocation { source, place: february(), minor };
-    assert_eq!(allocations, [of(FIRST_PAYMENT, 1000_00), of(SECOND_PAYMENT, 500_00)]);
-    assert_eq!(books.touched_credit().collect::<Vec<_>>(), [(FIRST_PAYMENT, 0), (SECOND_PAYMENT, 300_00)]);
+    assert_eq!(allocations, [of(FIRST_PAYMENT, 100_000), of(SECOND_PAYMENT, 50_000)]);
+    assert_eq!(books.touched_credit().collect::<Vec<_>>(), [(FIRST_PAYMENT, 0), (SECOND_PAYMENT, 30_000)]);
 }
 
 #[test]
 fn what_falls_away_takes_back_what_it_paid_and_other_credit_steps_in() {
-    let mut books = Books::new([], [Credit { source: SECOND_PAYMENT, minor: 400_00 }]);
+    let mut books = Books::new([], [Credit { source: SECOND_PAYMENT, minor: 40_000 }]);
 
-    let allocations = books.withdraw(FIRST_PAYMENT, &[(february(), 1500_00)]);
+    let allocations = books.withdraw(FIRST_PAYMENT, &[(february(), 150_000)]);
 
-    assert_eq!(paid(&allocations), [(2, -1500_00), (2, 400_00)]);
-    assert_eq!((books.open_minor(), books.credit_minor()), (1100_00, 0));
+    assert_eq!(paid(&allocations), [(2, -150_000), (2, 40_000)]);
+    assert_eq!((books.open_minor(), books.credit_minor()), (110_000, 0));
 }
 
 #[test]
 fn what_falls_away_takes_its_credit_along() {
-    let mut books = Books::new([], [Credit { source: FIRST_PAYMENT, minor: 400_00 }]);
+    let mut books = Books::new([], [Credit { source: FIRST_PAYMENT, minor: 40_000 }]);
 
     assert_eq!(books.withdraw(FIRST_PAYMENT, &[]), []);
     assert_eq!(books.touched_credit().collect::<Vec<_>>(), [(FIRST_PAYMENT, 0)]);
@@ -105,11 +105,11 @@ fn what_falls_away_takes_its_credit_along() {
 
 #[test]
 fn a_voided_charge_gives_its_money_to_others() {
-    let mut books = Books::new([Open { place: march(), minor: 1500_00 }], []);
+    let mut books = Books::new([Open { place: march(), minor: 150_000 }], []);
 
-    let allocations = books.void(february(), &[(FIRST_PAYMENT, 700_00)]);
+    let allocations = books.void(february(), &[(FIRST_PAYMENT, 70_000)]);
 
-    assert_eq!(paid(&allocations), [(2, -700_00), (3, 700_00)]);
+    assert_eq!(paid(&allocations), [(2, -70_000), (3, 70_000)]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_voided_charge_that_was_open_is_open_no_more() {
     let mut books = all_open();
 
     assert_eq!(books.void(february(), &[]), []);
-    assert_eq!(books.open_minor(), 1650_00);
+    assert_eq!(books.open_minor(), 165_000);
 }
 
 /// A step of a random life of a lease.

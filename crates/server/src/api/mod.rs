@@ -93,6 +93,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leases::create_lease, leases::list_leases))
         .routes(routes!(leases::read_lease))
         .routes(routes!(leases::read_schedule))
+        .routes(routes!(leases::statement::read_balance))
+        .routes(routes!(leases::statement::read_statement))
         .routes(routes!(leases::list_leases_of_renter))
         .routes(routes!(leases::list_leases_of_property))
         .routes(routes!(leases::terminate_lease))

@@ -63,6 +63,7 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "create_lease" => ("", terms(&things.empty_property, renter), Right::Landlord, 201, refused(422, 403)),
         "list_leases" | "list_payments" => ("", none, Right::Renter, 200, SeeNothing),
         "read_lease" | "read_schedule" | "list_payments_of_lease" => (lease, none, Right::Renter, 200, FindNothing),
+        "read_balance" | "read_statement" => (lease, none, Right::Renter, 200, FindNothing),
         "list_leases_of_renter" => (renter, none, Right::Landlord, 200, FindNothing),
         "list_leases_of_property" => (property, none, Right::Renter, 200, FindNothing),
         "terminate_lease" => {
@@ -253,6 +254,8 @@ fn what_is_there_for_others_cannot_be_told_from_what_is_not_there() {
             ("/api/v1/properties/landlord/{}", &home.landlord.id),
             ("/api/v1/leases/{}", &home.lease),
             ("/api/v1/leases/{}/schedule", &home.lease),
+            ("/api/v1/leases/{}/balance", &home.lease),
+            ("/api/v1/leases/{}/statement?format=CSV", &home.lease),
             ("/api/v1/leases/renter/{}", &home.renter.id),
             ("/api/v1/leases/property/{}", &home.property),
             ("/api/v1/payments/{}", &payment),

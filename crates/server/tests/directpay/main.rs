@@ -15,5 +15,6 @@ mod sandbox;
 mod sandbox_clock;
 mod secrecy;
 mod sign_in;
+mod statement;
 mod story;
 mod surface;

@@ -20,6 +20,7 @@ mod plans;
 mod record;
 mod sandbox_clock;
 mod servers;
+mod statement;
 mod transactions;
 mod work;
 mod world;

@@ -6,6 +6,7 @@ mod once;
 pub mod quote;
 pub mod request;
 pub mod rules;
+pub mod statement;
 pub mod view;
 
 use axum::extract::State;
