@@ -1,6 +1,7 @@
 //! Who rents what, and what is due when.
 
 pub mod charges;
+pub mod extras;
 pub mod history;
 mod once;
 pub mod quote;
