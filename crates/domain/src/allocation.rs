@@ -1,9 +1,10 @@
 //! Which money pays for which charge.
 //!
 //! A lease has open charges, and sources of money: payments on their way or settled, and what the landlord forgoes. Each
-//! source pays for charges in their order ([`Place`]); what is left of it is credit. After every step one of the two is gone:
-//! as long as there is credit nothing that was posted is open. What a source has paid is taken back exactly when the source
-//! falls away, and what that opens again other credit pays for.
+//! source pays for charges in their order ([`Place`]); what is left of it is credit, and pays for rent to come by itself, for
+//! nothing else: whoever pays ahead is not to be late because a key was lost. After every step one of the two is gone: as
+//! long as there is credit no posted rent is open. What a source has paid is taken back exactly when the source falls away,
+//! and what rent that opens again other credit pays for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,11 +85,16 @@ impl Books {
         self.add_credit(source, minor);
         let wanted = self.open.keys().find(|place| Some(place.id()) == first).copied();
         let mut allocations: Vec<_> = wanted.and_then(|place| self.pay(source, place)).into_iter().collect();
-        allocations.extend(self.settle());
+        while let Some(place) = self.open.keys().next().copied() {
+            match self.pay(source, place) {
+                Some(allocation) => allocations.push(allocation),
+                None => break,
+            }
+        }
         allocations
     }
 
-    /// A charge of `minor` units is posted; credit pays for it.
+    /// A charge of `minor` units is posted; credit pays for it if it is rent.
     pub fn charge(&mut self, place: Place, minor: i64) -> Vec<Allocation> {
         *self.open.entry(place).or_default() += minor;
         self.settle()
@@ -126,11 +132,14 @@ impl Books {
         self.touched.insert(source);
     }
 
-    /// Credit, the oldest first, pays for what is open, until one of the two is gone.
+    /// Credit, the oldest first, pays for rent that is open, until one of the two is gone.
     fn settle(&mut self) -> Vec<Allocation> {
         let mut allocations = Vec::new();
         while let (Some((place, _)), Some((source, _))) = (self.open.first_key_value(), self.credit.first_key_value()) {
             let (place, source) = (*place, *source);
+            if !place.draws_on_credit() {
+                break;
+            }
             match self.pay(source, place) {
                 Some(allocation) => allocations.push(allocation),
                 None => break,

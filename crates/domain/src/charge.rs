@@ -48,7 +48,7 @@ impl Place {
         let rank = match kind {
             // What was paid out without a payment to refund was meant to come out of credit.
             ChargeKind::Payout => 0,
-            ChargeKind::Rent => 1,
+            ChargeKind::Rent => RENT_RANK,
             ChargeKind::Extra => 2,
             ChargeKind::OneOff | ChargeKind::Deposit => 3,
             ChargeKind::LateFee => 4,
@@ -56,11 +56,19 @@ impl Place {
         Place { rank, due_date, id }
     }
 
+    /// Whether credit pays for it by itself: for rent, and for what was paid out of it. For anything else somebody has to pay.
+    pub fn draws_on_credit(self) -> bool {
+        self.rank <= RENT_RANK
+    }
+
     /// Whose place it is.
     pub fn id(self) -> ChargeId {
         self.id
     }
 }
+
+/// The rank of rent in the order.
+const RENT_RANK: u8 = 1;
 
 /// Why a landlord forgoes money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use directpay_domain::money::Amount;
 use directpay_domain::payment::{Actor, NewEvent, Reason};
 use directpay_domain::property::{self, ZoneName};
 use directpay_domain::schedule::{self, ScheduledCharge};
-use directpay_domain::time::Instant;
+use directpay_domain::time::{Instant, SECOND_US};
 use directpay_store::charges::{self, Charge};
 use directpay_store::lateness::{self, Counting};
 use directpay_store::lease_ledger::{self, DuePass, LeaseLedger, NewCredit, Passed};
@@ -33,6 +33,8 @@ use crate::{clock, instruct};
 /// Leases in one transaction: on SQLite nobody else writes meanwhile.
 const BATCH_MAX: i64 = 100;
 const COMPONENT: &str = "daily-pass";
+/// What was initiated before midnight is stored by then, and counts for the day that is over.
+const AFTER_MIDNIGHT_US: i64 = 60 * SECOND_US;
 
 /// A day where a property lies.
 #[derive(Debug, Clone)]
@@ -57,7 +59,8 @@ impl LocalDay {
 
     /// A daily pass has gone through this day.
     pub fn passed(&self) -> Passed {
-        Passed { on: self.date, next_at: property::day_begins(&self.zone, self.date.tomorrow().unwrap_or(self.date)) }
+        let midnight = property::day_begins(&self.zone, self.date.tomorrow().unwrap_or(self.date));
+        Passed { on: self.date, next_at: midnight.plus_micros(AFTER_MIDNIGHT_US) }
     }
 }
 
@@ -117,15 +120,37 @@ pub async fn correct_posted(
                 && scheduled.extra.unwrap_or(lease.id.0) == charge.origin_id
                 && scheduled.period_start == charge.period_start
         });
-        let Some(same) = same else {
-            ledger.void(tx, &charge, reason(), new()).await?;
-            continue;
-        };
-        let too_much = charge.amount.minor() - charge.corrected_minor - same.amount.minor();
+        // What was let off already is not let off again: then a voided charge would leave it as credit.
+        let let_off = charges::let_off(tx, charge.id).await?.max(charge.corrected_minor);
+        if same.is_none() {
+            void_fees(tx, ledger, &charge, &new).await?;
+            if let_off == 0 {
+                ledger.void(tx, &charge, reason(), new()).await?;
+                continue;
+            }
+        }
+        let owed = same.map_or(0, |same| same.amount.minor());
+        let too_much = charge.amount.minor() - let_off - owed;
         if let Ok(amount) = Amount::from_minor(too_much, charge.amount.currency()) {
             let credit =
                 NewCredit { id: clock::new_id(), kind: CreditKind::Correction, amount, charge_id: Some(charge.id) };
             ledger.grant(lease.id, credit, reason(), new())?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes back the late fees of rent that is not owed any more, but for those that were let off.
+pub async fn void_fees(
+    tx: &mut Tx,
+    ledger: &mut LeaseLedger,
+    charge: &Charge,
+    new: impl Fn() -> NewEvent,
+) -> Result<(), StoreError> {
+    for fee in lateness::fees_of(tx, charge.lease_id, charge.id).await? {
+        if fee.voided_at.is_none() && charges::let_off(tx, fee.id).await? == 0 {
+            let reason = Reason::new("RENT_NOT_OWED", "The rent that it is for is not owed");
+            ledger.void(tx, &fee, reason, new()).await?;
         }
     }
     Ok(())
@@ -181,26 +206,40 @@ async fn run_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
         return Ok(0);
     }
     let ids: Vec<_> = claimed.iter().map(|due| due.lease_id).collect();
-    let mut ledger = LeaseLedger::open(&mut tx, ids).await?;
-    let mut passed = Vec::with_capacity(claimed.len());
+    let mut today = Vec::with_capacity(claimed.len());
     for due in &claimed {
-        let today = LocalDay::at(&due.time_zone, now)?;
-        match pass(app, &mut tx, &mut ledger, due, &today).await {
-            // One that cannot be read must not hold up the others.
-            Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(lease_id = %due.lease_id, error = &error as &dyn std::error::Error, "a lease is passed over");
-            }
-            gone => gone?,
-        }
-        passed.push((due.lease_id, today.passed()));
+        today.push(LocalDay::at(&due.time_zone, now)?);
+    }
+    let mut ledger = LeaseLedger::open(&mut tx, ids.iter().copied()).await?;
+    for (due, today) in claimed.iter().zip(&today) {
+        noted(due, begin(app, &mut tx, &mut ledger, due, today).await)?;
     }
     ledger.write(&mut tx).await?;
+    // Fees see what was posted and paid a moment ago.
+    let mut ledger = LeaseLedger::open(&mut tx, ids).await?;
+    for (due, today) in claimed.iter().zip(&today) {
+        noted(due, look_back(app, &mut tx, &mut ledger, due, today).await)?;
+    }
+    ledger.write(&mut tx).await?;
+    let passed: Vec<_> = claimed.iter().zip(&today).map(|(due, today)| (due.lease_id, today.passed())).collect();
     lease_ledger::mark_passed(&mut tx, &passed).await?;
     tx.commit().await?;
     Ok(i64::try_from(claimed.len()).unwrap_or(BATCH_MAX))
 }
 
-async fn pass(
+/// One lease that cannot be read must not hold up the others.
+fn noted(due: &DuePass, gone: Result<(), StoreError>) -> Result<(), StoreError> {
+    match gone {
+        Err(error @ (StoreError::Damaged { .. } | StoreError::Unreadable(_))) => {
+            tracing::error!(lease_id = %due.lease_id, error = &error as &dyn std::error::Error, "a lease is passed over");
+            Ok(())
+        }
+        gone => gone,
+    }
+}
+
+/// The schedule reaches further, and what is due is posted.
+async fn begin(
     app: &App,
     tx: &mut Tx,
     ledger: &mut LeaseLedger,
@@ -212,10 +251,19 @@ async fn pass(
     if lease.terms.ends_on.is_none_or(|end| due.passed_on <= end) {
         write_schedule(tx, &lease, today.date).await?;
     }
-    post_due(tx, ledger, lease.id, today.date, new).await?;
-    // Whoever pays in the course of a day is not late on it: a day's fee is known when the day is over.
-    for fee in missing_fees(tx, lease.id, due.passed_on, today, day_before(today.date)).await? {
-        ledger.make(fee.into_charge(lease.id), new())?;
+    post_due(tx, ledger, lease.id, today.date, new).await
+}
+
+/// Whoever pays in the course of a day is not late on it: a day's fee is known when the day is over.
+async fn look_back(
+    app: &App,
+    tx: &mut Tx,
+    ledger: &mut LeaseLedger,
+    due: &DuePass,
+    today: &LocalDay,
+) -> Result<(), StoreError> {
+    for fee in missing_fees(tx, due.lease_id, due.passed_on, today, day_before(today.date)).await? {
+        ledger.make(fee.into_charge(due.lease_id), instruct::new_event(app, instruct::system(COMPONENT), None).0)?;
     }
     Ok(())
 }

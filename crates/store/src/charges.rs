@@ -169,6 +169,18 @@ pub async fn settled(tx: &mut Tx, lease: LeaseId) -> Result<HashMap<ChargeId, i6
     Ok(rows.into_iter().map(|(id, minor)| (ChargeId(id), minor)).collect())
 }
 
+/// How much of a charge the landlord let off, in minor units: what pays for it and is no payment.
+pub async fn let_off(tx: &mut Tx, id: ChargeId) -> Result<i64, StoreError> {
+    let (minor,): (i64,) = tx
+        .fetch_one(
+            "SELECT CAST(COALESCE(SUM(a.amount), 0) AS BIGINT) FROM allocations a WHERE a.charge_id = $1
+             AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = a.source_id)",
+            (id.0,),
+        )
+        .await?;
+    Ok(minor)
+}
+
 #[derive(Serialize)]
 struct ScheduledRow {
     id: ChargeId,

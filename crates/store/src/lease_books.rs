@@ -55,7 +55,7 @@ pub(crate) struct LeaseBooks {
 impl LeaseBooks {
     /// Takes hold of the accounts of leases and loads what is open, and credit too where `with_credit` says so.
     ///
-    /// Money that comes in needs no credit to be known: while there is any, nothing is open that it could pay for.
+    /// Money that comes in needs no credit to be known: it pays by itself, and credit goes on to wait for rent.
     pub(crate) async fn hold(
         tx: &mut Tx,
         leases: impl Iterator<Item = LeaseId>,

@@ -91,7 +91,7 @@ pub enum Change {
     /// The bank refused it, or retries ran out.
     #[serde(rename = "payment_failed")]
     Failed,
-    /// Acceptance back after settlement.
+    /// Taken back after settlement.
     #[serde(rename = "payment_returned")]
     Returned,
     /// Withdrawn before hand-over.

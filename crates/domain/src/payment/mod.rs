@@ -38,7 +38,7 @@ pub enum Status {
     Completed,
     /// The bank refused it, or retries ran out.
     Failed,
-    /// Acceptance back by the payer's bank after settlement.
+    /// Taken back by the payer's bank after settlement.
     Returned,
     /// Withdrawn before any bank saw it.
     Cancelled,

@@ -222,11 +222,22 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     Ok(prepared)
 }
 
-/// Why rent may not be handed over, although it was accepted: the landlord takes none since.
+/// Why rent may not be handed over, although it was accepted: the landlord takes none since, or not a part of what is owed
+/// by now.
 fn refusal(payment: &Payment, restricted: &HashMap<LeaseId, Acceptance>) -> Option<Reason> {
-    let is_blocked = restricted.get(&payment.terms.lease_id) == Some(&Acceptance::Nothing);
-    (payment.terms.kind == Kind::Rent && is_blocked)
-        .then(|| Reason::new("PAYMENTS_BLOCKED", "The landlord blocked payments before this one was handed over"))
+    if payment.terms.kind == Kind::Refund {
+        return None;
+    }
+    match restricted.get(&payment.terms.lease_id)? {
+        // What is pending is taken off, this payment too: something stays open.
+        Acceptance::FullBalance { owed_minor } if 0 < *owed_minor => {
+            Some(Reason::new("NOT_FULL_BALANCE", "The landlord takes no part payments, and more is owed by now"))
+        }
+        Acceptance::Any | Acceptance::FullBalance { .. } => None,
+        Acceptance::Nothing => {
+            Some(Reason::new("PAYMENTS_BLOCKED", "The landlord blocked payments before this one was handed over"))
+        }
+    }
 }
 
 /// The accounts of a batch.

@@ -176,6 +176,21 @@ fn late_rent_costs_a_fee_after_the_day_is_over_and_a_waiver_lets_it_off() {
 }
 
 #[test]
+fn fees_are_the_same_after_days_of_silence() {
+    on_both(async |app| {
+        let flat = Flat::let_by(app).await;
+        let rule = json!({"kind": "PERCENT", "basis_points": 500, "fee_from_offset": 5});
+        flat.landlord_sets("late-fees", &rule).await.must(200);
+
+        // One leap over two rents and their fees.
+        go_on_to(app, flat.begins.saturating_add(40.days())).await;
+
+        let (rent, fee) = ("RENT OPEN 1500.00 0.00 0.00", "LATE_FEE OPEN 75.00 0.00 0.00");
+        assert_eq!(flat.charges().await, [rent, fee, rent, fee]);
+    });
+}
+
+#[test]
 fn no_fee_is_due_while_a_payment_is_on_its_way_and_all_of_them_if_it_comes_back() {
     on_both_with(WITHOUT_WORKERS, async |app| {
         let flat = Flat::let_by(app).await;
@@ -224,8 +239,8 @@ fn a_landlord_charges_voids_and_changes_what_is_not_due_yet() {
         assert_eq!(voided["status"], "VOIDED");
         let again = flat.home.landlord.post(&void, &json!({"reason": "Twice"})).await.refuses(409, "already_voided");
         assert_eq!(again["current_status"], "VOIDED");
-        // The ten that had paid for the key pay for the deposit now.
-        assert_eq!(flat.charges().await[2], "DEPOSIT OPEN 1490.00 0.00 10.00");
+        // The ten that had paid for the key wait for the next rent.
+        assert_eq!(flat.charges().await[2], "DEPOSIT OPEN 1500.00 0.00 0.00");
 
         let rows = async || flat.home.renter.get(&flat.path("schedule")).await["data"].as_array().unwrap().clone();
         let next: Date = rows().await.iter().find(|row| row["status"] == "SCHEDULED").unwrap()["due_date"]

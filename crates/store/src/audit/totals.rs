@@ -63,10 +63,10 @@ async fn orphans(tx: &mut Tx) -> Result<Check, StoreError> {
              SELECT 'leases without an account', COUNT(*) FROM leases l
              WHERE NOT EXISTS (SELECT 1 FROM lease_accounts a WHERE a.lease_id = l.id)
              UNION ALL
-             SELECT 'leases with credit beside open charges', COUNT(*) FROM leases l
+             SELECT 'leases with credit beside open rent', COUNT(*) FROM leases l
              WHERE EXISTS (SELECT 1 FROM credits c WHERE c.lease_id = l.id) AND EXISTS (
                  SELECT 1 FROM charges c WHERE c.lease_id = l.id AND c.posted_at IS NOT NULL AND c.voided_at IS NULL
-                 AND c.applied < c.amount)
+                 AND c.applied < c.amount AND c.kind IN ('RENT', 'PAYOUT'))
              UNION ALL
              SELECT 'work without a payment', COUNT(*) FROM due_work w
              WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = w.payment_id)

@@ -26,7 +26,7 @@ use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, parse_id};
 use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
-use crate::daily_pass::asked_by;
+use crate::daily_pass::{self, asked_by};
 
 /// What is charged once.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -187,8 +187,14 @@ pub async fn void_charge(
         (ChargeKind::Rent | ChargeKind::Extra, Some(_), None)
         | (ChargeKind::OneOff | ChargeKind::Deposit | ChargeKind::LateFee, _, None) => {}
     }
+    if 0 < charges::let_off(&mut tx, charge_id).await?.max(charge.corrected_minor) {
+        let detail = "a part of it was let off, which would become credit; let off the rest as well";
+        return Err(ApiError::wrong_status("partly_let_off", "OPEN", detail));
+    }
+    let new = asked_by(&app, caller);
     let reason = Reason::new("VOIDED_BY_LANDLORD", reason.into_string());
-    ledger.void(&mut tx, &charge, reason, asked_by(&app, caller)()).await?;
+    daily_pass::void_fees(&mut tx, &mut ledger, &charge, &new).await?;
+    ledger.void(&mut tx, &charge, reason, new()).await?;
     ledger.write(&mut tx).await?;
     let view = read_charge(&mut tx, id, charge_id).await?;
     tx.commit().await?;
@@ -306,6 +312,7 @@ fn parse_grant(text: &str) -> Result<CreditKind, Invalid> {
 /// How much is let off: what was said, or all that is `open`. Only what is owed can be waived or written off.
 fn judge(given: Option<Amount>, open: Option<i64>, kind: CreditKind, rent: Amount) -> Result<Amount, Invalid> {
     match (given, open) {
+        (Some(_), Some(0)) => Err(Invalid::new("nothing_open", "nothing is open")),
         (Some(given), Some(open)) if kind != CreditKind::Concession && open < given.minor() => {
             Err(Invalid::new("more_than_open", "is more than what is open"))
         }

@@ -22,7 +22,7 @@ use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, List};
-use crate::api::problem::{Always, OfOne, OfRole, SignedIn, WithBody};
+use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
 
@@ -184,7 +184,7 @@ pub struct EndOfExtra {
     tag = "leases",
     params(("id" = Uuid, Path), ("extra_id" = Uuid, Path)),
     request_body = EndOfExtra,
-    responses((status = 200, body = ExtraView, description = "It ends"), WithBody, OfOne, OfRole, SignedIn, Always),
+    responses((status = 200, body = ExtraView, description = "It ends"), WithBody, OfOne, OfRole, OfState, SignedIn, Always),
 )]
 pub async fn end_extra(
     State(app): State<App>,
@@ -200,6 +200,12 @@ pub async fn end_extra(
     let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
     if ends_on < today {
         return Err(ApiError::invalid("end_date", past()));
+    }
+    if extra.ends_on.is_some_and(|present_end| present_end < today) {
+        return Err(ApiError::wrong_status("already_ended", "ENDED", "it has ended; add another one"));
+    }
+    if extra.ends_on.is_some_and(|present_end| present_end < ends_on) {
+        return Err(ApiError::invalid("end_date", Invalid::new("after_end", "must not be after its present end")));
     }
     if ends_on < extra.starts_on {
         return Err(ApiError::invalid("end_date", Invalid::new("before_start", "must not be before its start")));

@@ -1,7 +1,7 @@
 //! Which payments a landlord takes, and what late rent costs.
 
 use axum::extract::State;
-use directpay_domain::calendar::{day_before, parse_date};
+use directpay_domain::calendar::{add_months, day_before, parse_date};
 use directpay_domain::id::LeaseId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::late_fee::{DueRoll, Fee, FeeKind, Frequency, LateFeeRule};
@@ -30,6 +30,9 @@ use crate::api::request_id;
 use crate::app::App;
 use crate::daily_pass::{self, MissingFee, asked_by};
 use crate::instruct;
+
+/// How far a preview of late fees reaches.
+const PREVIEW_MONTHS: i32 = 12;
 
 /// Which payments of rent are taken from now on.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -331,6 +334,10 @@ pub async fn read_late_fees(
     // As the pass of the present day asked.
     let asked_through = day_before(today.date);
     let through = through.unwrap_or(today.date);
+    if add_months(today.date, PREVIEW_MONTHS) < through {
+        let far = Invalid::new("out_of_range", "must be at most 12 months from today");
+        return Err(ApiError::bad_query("through", far));
+    }
     let missing = daily_pass::missing_fees(&mut tx, id, asked_through, &today, through).await?;
     let preview = missing.into_iter().map(|MissingFee { charge, fee }| PreviewView {
         charge_id: charge.id.0,
