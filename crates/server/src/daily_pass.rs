@@ -33,6 +33,8 @@ use crate::{clock, instruct};
 /// Leases in one transaction: on SQLite nobody else writes meanwhile.
 const BATCH_MAX: i64 = 100;
 const COMPONENT: &str = "daily-pass";
+/// A lease that cannot be read is looked at again after this.
+const OUR_FAULT_PAUSE_US: i64 = 60 * 60 * SECOND_US;
 /// What was initiated before midnight is stored by then, and counts for the day that is over.
 const AFTER_MIDNIGHT_US: i64 = 60 * SECOND_US;
 
@@ -190,7 +192,16 @@ pub async fn run(app: &App) -> Result<u64, StoreError> {
     let now = app.clock.business();
     let mut passed = 0;
     loop {
-        let claimed = run_batch(app, now).await?;
+        let claimed = match run_batch(app, now, None).await {
+            Err(error) if !error.is_passing() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch of leases failed; they are tried one by one"
+                );
+                run_each(app, now).await?
+            }
+            claimed => claimed?,
+        };
         passed += u64::try_from(claimed).unwrap_or_default();
         if claimed < BATCH_MAX {
             return Ok(passed);
@@ -198,10 +209,10 @@ pub async fn run(app: &App) -> Result<u64, StoreError> {
     }
 }
 
-/// Goes through up to [`BATCH_MAX`] leases in one transaction, and says how many there were.
-async fn run_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
+/// Goes through up to [`BATCH_MAX`] leases in one transaction, or through `only` one, and says how many there were.
+async fn run_batch(app: &App, now: Instant, only: Option<LeaseId>) -> Result<i64, StoreError> {
     let mut tx = app.db.begin().await?;
-    let claimed = lease_ledger::claim_due_passes(&mut tx, now, BATCH_MAX).await?;
+    let claimed = lease_ledger::claim_due_passes(&mut tx, now, only, BATCH_MAX).await?;
     if claimed.is_empty() {
         return Ok(0);
     }
@@ -212,13 +223,13 @@ async fn run_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
     }
     let mut ledger = LeaseLedger::open(&mut tx, ids.iter().copied()).await?;
     for (due, today) in claimed.iter().zip(&today) {
-        noted(due, begin(app, &mut tx, &mut ledger, due, today).await)?;
+        begin(app, &mut tx, &mut ledger, due, today).await?;
     }
     ledger.write(&mut tx).await?;
     // Fees see what was posted and paid a moment ago.
     let mut ledger = LeaseLedger::open(&mut tx, ids).await?;
     for (due, today) in claimed.iter().zip(&today) {
-        noted(due, look_back(app, &mut tx, &mut ledger, due, today).await)?;
+        look_back(app, &mut tx, &mut ledger, due, today).await?;
     }
     ledger.write(&mut tx).await?;
     let passed: Vec<_> = claimed.iter().zip(&today).map(|(due, today)| (due.lease_id, today.passed())).collect();
@@ -227,15 +238,26 @@ async fn run_batch(app: &App, now: Instant) -> Result<i64, StoreError> {
     Ok(i64::try_from(claimed.len()).unwrap_or(BATCH_MAX))
 }
 
-/// One lease that cannot be read must not hold up the others.
-fn noted(due: &DuePass, gone: Result<(), StoreError>) -> Result<(), StoreError> {
-    match gone {
-        Err(error @ (StoreError::Damaged { .. } | StoreError::Unreadable(_))) => {
-            tracing::error!(lease_id = %due.lease_id, error = &error as &dyn std::error::Error, "a lease is passed over");
-            Ok(())
+/// Goes through leases in a transaction each: one that is damaged is put off, loudly, and holds up no other.
+async fn run_each(app: &App, now: Instant) -> Result<i64, StoreError> {
+    let mut tx = app.db.begin().await?;
+    let due = lease_ledger::claim_due_passes(&mut tx, now, None, BATCH_MAX).await?;
+    drop(tx);
+    for one in &due {
+        let lease_id = one.lease_id;
+        match run_batch(app, now, Some(lease_id)).await {
+            Err(error) if !error.is_passing() => {
+                tracing::error!(%lease_id, error = &error as &dyn std::error::Error, "the day of a lease cannot begin");
+                let mut tx = app.db.begin().await?;
+                lease_ledger::put_off_pass(&mut tx, lease_id, now.plus_micros(OUR_FAULT_PAUSE_US)).await?;
+                tx.commit().await?;
+            }
+            gone => {
+                gone?;
+            }
         }
-        gone => gone,
     }
+    Ok(i64::try_from(due.len()).unwrap_or(BATCH_MAX))
 }
 
 /// The schedule reaches further, and what is due is posted.

@@ -212,21 +212,34 @@ pub async fn is_pass_due(tx: &mut Tx, now: Instant) -> Result<bool, StoreError> 
     Ok(due.is_some())
 }
 
-/// Up to `limit` leases whose daily pass is due, held until the transaction ends so that no other process works on them.
-pub async fn claim_due_passes(tx: &mut Tx, now: Instant, limit: i64) -> Result<Vec<DuePass>, StoreError> {
+/// Up to `limit` leases whose daily pass is due, or `only` this one if it is, held until the transaction ends so that no other
+/// process works on them.
+pub async fn claim_due_passes(
+    tx: &mut Tx,
+    now: Instant,
+    only: Option<LeaseId>,
+    limit: i64,
+) -> Result<Vec<DuePass>, StoreError> {
     const CLAIM: Sql = sql!(
         "SELECT a.lease_id, a.passed_on, (SELECT p.time_zone FROM leases l JOIN properties p ON p.id = l.property_id
                                           WHERE l.id = a.lease_id)
-         FROM lease_accounts a WHERE a.next_pass_at <= $1 ORDER BY a.next_pass_at, a.lease_id LIMIT $2",
+         FROM lease_accounts a WHERE a.next_pass_at <= $1 AND (CAST($3 AS UUID) IS NULL OR a.lease_id = $3)
+         ORDER BY a.next_pass_at, a.lease_id LIMIT $2",
         skip_locked_of(a)
     );
-    let rows: Vec<(Uuid, i64, String)> = tx.fetch_all(CLAIM, (now.micros(), limit)).await?;
+    let rows: Vec<(Uuid, i64, String)> = tx.fetch_all(CLAIM, (now.micros(), limit, only.map(|id| id.0))).await?;
     rows.into_iter()
         .map(|(lease, passed_on, time_zone)| {
             let passed_on = calendar::date_from_number(passed_on).map_err(StoreError::damaged("date"))?;
             Ok(DuePass { lease_id: LeaseId(lease), time_zone, passed_on })
         })
         .collect()
+}
+
+/// Leaves a lease alone until `until`.
+pub async fn put_off_pass(tx: &mut Tx, lease: LeaseId, until: Instant) -> Result<(), StoreError> {
+    tx.execute("UPDATE lease_accounts SET next_pass_at = $2 WHERE lease_id = $1", (lease.0, until.micros())).await?;
+    Ok(())
 }
 
 /// Notes how far the daily pass of leases has gone.

@@ -3,6 +3,7 @@
 use directpay_domain::property::{ZoneName, day_begins};
 use directpay_domain::time::DAY_US;
 use directpay_server::daily_pass::{self, LocalDay};
+use directpay_store::lease_ledger;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -77,6 +78,12 @@ async fn go_on_to(app: &TestApp, day: Date) {
     app.clock.advance(noon.micros() - app.clock.business().micros());
     assert_eq!(today(app), day);
     daily_pass::run(&app.running.app).await.unwrap();
+    // The worker may have been quicker with some, and not be done with them.
+    until("the day has begun everywhere", async || {
+        let mut tx = app.db().begin_read().await.unwrap();
+        !lease_ledger::is_pass_due(&mut tx, app.clock.business()).await.unwrap()
+    })
+    .await;
 }
 
 #[test]
@@ -111,6 +118,30 @@ fn rent_is_owed_from_its_day_on_and_what_is_left_over_pays_for_the_next() {
         // Once more, and by others at the same time.
         tokio::try_join!(daily_pass::run(&app.running.app), daily_pass::run(&app.running.app)).unwrap();
         assert_eq!(flat.charges().await, both);
+    });
+}
+
+#[test]
+fn a_lease_that_cannot_be_read_holds_up_no_other() {
+    on_both(async |app| {
+        let (damaged, sound) = (Flat::let_by(app).await, Flat::let_by(app).await);
+        let property = damaged.home.landlord.get(&damaged.path("")).await["property_id"].as_str().unwrap().to_owned();
+        let set_zone = async |zone: &str| {
+            let mut tx = app.db().begin().await.unwrap();
+            let id: uuid::Uuid = property.parse().unwrap();
+            tx.execute("UPDATE properties SET time_zone = $2 WHERE id = $1", (id, zone)).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        set_zone("Mars/Olympus").await;
+        let next = sound.begins.saturating_add(1.month());
+
+        go_on_to(app, next).await;
+        assert_eq!(sound.charges().await.len(), 2);
+
+        // It is looked at again, and then nothing is missing.
+        set_zone("America/New_York").await;
+        go_on_to(app, next.tomorrow().unwrap()).await;
+        assert_eq!(damaged.charges().await.len(), 2);
     });
 }
 

@@ -177,7 +177,7 @@ fn a_lease_comes_up_when_its_next_day_begins_and_not_again_on_that_day() {
     on_both_engines(async |world| {
         let house = world.house().await;
         let due = async |now, limit| -> Vec<(LeaseId, Date)> {
-            let found = world.keep(async |tx| lease_ledger::claim_due_passes(tx, now, limit).await).await;
+            let found = world.keep(async |tx| lease_ledger::claim_due_passes(tx, now, None, limit).await).await;
             found.into_iter().map(|due| (due.lease_id, due.passed_on)).collect()
         };
         let begins = passed(date(2026, 1, 1)).next_at;
