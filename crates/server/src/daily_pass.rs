@@ -339,9 +339,9 @@ pub async fn missing_fees(
     let mut pending = lateness::pending(tx, lease).await?;
     let mut missing = Vec::new();
     for charge in lateness::instalments(tx, lease, since).await? {
-        let mut counting = lateness::counting(tx, charge.id).await?;
-        counting.extend(cover_from(&mut pending, charge.open_minor()));
+        let mut counting = cover_from(&mut pending, charge.open_minor());
         let Some(rule) = rule_for(&terms, charge.due_date) else { continue };
+        counting.extend(lateness::counting(tx, charge.id).await?);
         let covered = counting.iter().map(|one| Cover { on: today.date_of(one.since), minor: one.minor });
         let instalment = Instalment { due_date: charge.due_date, amount: charge.amount, covered: covered.collect() };
         let made = lateness::fees_of(tx, lease, charge.id).await?;

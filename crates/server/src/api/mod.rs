@@ -225,6 +225,14 @@ fn created<T: serde::Serialize>(location: &str, view: T) -> Response {
     (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
 }
 
+/// The answer under an idempotency key: 201 to whoever asks for the first time, 200 with its header to a replay.
+fn created_once<T: serde::Serialize>(is_new: bool, location: &str, view: T) -> Response {
+    if is_new {
+        return created(location, view);
+    }
+    (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
+}
+
 /// The API document as it is committed: indented JSON with a line end.
 pub fn document_text() -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&document())? + "\n")

@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::once::{Made, answer, once};
+use super::once::{Made, once};
 use super::view::ChargeView;
 use super::{hold, local_day};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
+use crate::api::created_once;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, parse_id};
 use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
@@ -117,7 +118,7 @@ pub async fn create_charge(
     };
     let view = read_charge(&mut tx, id, charge_id).await?;
     tx.commit().await?;
-    Ok(answer(is_new, &format!("/api/v1/leases/{id}/schedule"), view))
+    Ok(created_once(is_new, &format!("/api/v1/leases/{id}/schedule"), view))
 }
 
 fn parse_once(text: &str) -> Result<ChargeKind, Invalid> {
@@ -299,7 +300,7 @@ pub async fn grant_credit(
         }
     };
     tx.commit().await?;
-    Ok(answer(is_new, &format!("/api/v1/leases/{id}/history"), CreditView { id: made, lease_id: id.0 }))
+    Ok(created_once(is_new, &format!("/api/v1/leases/{id}/history"), CreditView { id: made, lease_id: id.0 }))
 }
 
 fn parse_grant(text: &str) -> Result<CreditKind, Invalid> {

@@ -15,11 +15,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::charges::parse_limited;
-use super::once::{Made, answer, once};
+use super::once::{Made, once};
 use super::view::LeaseView;
 use super::{find_visible, hold, local_day};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
+use crate::api::created_once;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, List};
 use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
@@ -138,7 +139,7 @@ pub async fn add_extra(
     let extras = leases::extras(&mut tx, &lease).await?;
     let extra = extras.into_iter().find(|extra| extra.id == made).ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
-    Ok(answer(is_new, &format!("/api/v1/leases/{id}/extras"), ExtraView::from(extra)))
+    Ok(created_once(is_new, &format!("/api/v1/leases/{id}/extras"), ExtraView::from(extra)))
 }
 
 fn past() -> Invalid {

@@ -1,7 +1,5 @@
 //! Requests that make a fact about a lease's money take an idempotency key, as payments do.
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::time::Instant;
 use directpay_store::Tx;
@@ -11,9 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::api::auth::Caller;
-use crate::api::created;
 use crate::api::error::ApiError;
-use crate::api::extract::Json;
 use crate::clock;
 
 /// What a request makes.
@@ -41,12 +37,4 @@ pub(super) async fn once(
         Known::Before(made) => Ok(Made::Before(made)),
         Known::Other => Err(ApiError::idempotency_key_reused(None)),
     }
-}
-
-/// The answer to whoever asks for the first time, or again.
-pub(super) fn answer<T: Serialize>(is_new: bool, location: &str, view: T) -> Response {
-    if is_new {
-        return created(location, view);
-    }
-    (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
 }

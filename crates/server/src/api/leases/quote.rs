@@ -57,10 +57,10 @@ pub struct QuoteView {
     /// What would still be owed and not be on its way.
     #[schema(example = "0.00")]
     remaining: String,
-    /// What would be left as credit, for charges to come.
+    /// What would be left as credit, for rent to come.
     #[schema(example = "0.00")]
     credit: String,
-    /// The charge to come that credit would go to first, if any.
+    /// The rent to come that credit would go to first, if any.
     next_charge: Option<CoverView>,
     /// When it arrives if it is paid now: as long as the bank is a simulator, when that settles it.
     #[schema(value_type = String, format = DateTime)]
@@ -141,7 +141,7 @@ pub async fn read_quote(
     let known: HashMap<ChargeId, Charge> =
         charges::list(&mut tx, id).await?.into_iter().map(|charge| (charge.id, charge)).collect();
     let open = known.values().filter(|charge| 0 < charge.open_minor());
-    // No credit: while there is any, nothing is open that it could pay for.
+    // No credit: it pays for rent alone, and while there is any no rent is open.
     let mut books = Books::new(open.map(|charge| Open { place: charge.place(), minor: charge.open_minor() }), []);
     // What was accepted before pays before.
     for pending in lateness::pending(&mut tx, id).await? {
@@ -156,6 +156,7 @@ pub async fn read_quote(
         .objection(amount)
         .map(|(_, Invalid { code, detail })| RefusalView { code, detail: detail.into_owned() });
     let next = known.values().filter(|charge| charge.posted_at.is_none() && charge.voided_at.is_none());
+    let next = next.filter(|charge| charge.place().draws_on_credit());
     let next = next.min_by_key(|charge| (charge.due_date, charge.place()));
     let left = books.credit_minor() - before;
     let by_calendar = arrival::arrival(rail, now);

@@ -5,8 +5,7 @@ pub mod request;
 pub mod view;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Actor, Command, Payment, Reason, Status};
@@ -23,7 +22,7 @@ use super::auth::Caller;
 use super::error::{ApiError, FieldErrors};
 use super::extract::{Id, Json, KeyHeader, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
-use super::{created, request_id};
+use super::{created_once, request_id};
 use crate::app::App;
 use crate::clock;
 use crate::instruct;
@@ -68,11 +67,7 @@ pub async fn initiate_payment(
 fn answer(Initiated { payment, replayed }: &Initiated) -> Response {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
     let view = PaymentView::from(payment.as_ref());
-    if *replayed {
-        (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
-    } else {
-        created(&location, view)
-    }
+    created_once(!replayed, &location, view)
 }
 
 /// A payment on a lease that the caller is a party to, or any for administrators.
