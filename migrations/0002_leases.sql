@@ -72,6 +72,15 @@ CREATE TABLE lease_renters (
 
 CREATE UNIQUE INDEX lease_renters_by_renter ON lease_renters (renter_id, lease_id);
 
+-- What the renters have agreed to pay of charges that are due on this day or later; equal shares without it.
+CREATE TABLE lease_shares (
+    lease_id UUID NOT NULL REFERENCES leases (id),
+    effective_on BIGINT NOT NULL,
+    -- As the event says it.
+    shares TEXT NOT NULL,
+    PRIMARY KEY (lease_id, effective_on)
+) /*sqlite: WITHOUT ROWID */;
+
 -- Rents that replace the first one, for the periods that begin on their day or later.
 CREATE TABLE rent_changes (
     lease_id UUID NOT NULL REFERENCES leases (id),

@@ -230,6 +230,9 @@ pub fn overlaps(a_start: Date, a_end: Option<Date>, b_start: Date, b_end: Option
     a_end.is_none_or(|a_end| b_start <= a_end) && b_end.is_none_or(|b_end| a_start <= b_end)
 }
 
+/// As many people as may rent one lease together.
+pub const RENTERS_MAX: usize = 20;
+
 /// Refuses a rent, or an extra, above the most that one entry of the default rail moves: `too_large`.
 pub fn check_rent(rent: Amount) -> Result<(), Invalid> {
     if rent_minor_max(rent) < rent.minor() {

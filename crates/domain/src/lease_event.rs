@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::charge::{ChargeKind, CreditKind};
+use crate::co_tenants::ShareTerms;
 use crate::id::{ChargeId, EventId, LeaseId};
 use crate::late_fee::LateFeeRule;
 use crate::ledger::{Account, Posting};
@@ -68,6 +69,9 @@ pub enum LeaseChange {
         #[serde(with = "money::text")]
         rent: Amount,
     },
+    /// The renters share what is charged in another way.
+    #[serde(rename = "shares_changed")]
+    SharesChanged(ShareTerms),
     /// Something is charged with the rent from now on.
     #[serde(rename = "extra_added")]
     ExtraAdded {
@@ -165,6 +169,8 @@ pub enum LeaseEventType {
     Terminated,
     /// See [`LeaseChange::RentChanged`].
     RentChanged,
+    /// See [`LeaseChange::SharesChanged`].
+    SharesChanged,
     /// See [`LeaseChange::ExtraAdded`].
     ExtraAdded,
     /// See [`LeaseChange::ExtraEnded`].
@@ -187,6 +193,7 @@ names!(LeaseEventType {
     Entered = "lease_entered",
     Terminated = "lease_terminated",
     RentChanged = "rent_changed",
+    SharesChanged = "shares_changed",
     ExtraAdded = "extra_added",
     ExtraEnded = "extra_ended",
     PolicyChanged = "payment_policy_changed",
@@ -204,6 +211,7 @@ impl LeaseChange {
             LeaseChange::Entered { .. } => LeaseEventType::Entered,
             LeaseChange::Terminated { .. } => LeaseEventType::Terminated,
             LeaseChange::RentChanged { .. } => LeaseEventType::RentChanged,
+            LeaseChange::SharesChanged(_) => LeaseEventType::SharesChanged,
             LeaseChange::ExtraAdded { .. } => LeaseEventType::ExtraAdded,
             LeaseChange::ExtraEnded { .. } => LeaseEventType::ExtraEnded,
             LeaseChange::PolicyChanged(_) => LeaseEventType::PolicyChanged,
@@ -240,6 +248,7 @@ impl LeaseChange {
             LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }
+            | LeaseChange::SharesChanged(_)
             | LeaseChange::ExtraAdded { .. }
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)

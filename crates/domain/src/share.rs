@@ -13,7 +13,8 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
-use crate::money::{Amount, Currency};
+use crate::money::{self, Amount, Currency};
+use crate::names::names;
 
 /// A part of a whole in hundredths of a percent, 1 to 10,000. In JSON it is that number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,7 +61,8 @@ impl TryFrom<i64> for BasisPoints {
 }
 
 /// What one co-tenant has agreed to pay of each charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "WrittenShare", from = "WrittenShare")]
 pub enum Share {
     /// As much as every other equal share of what the fixed ones and the percents leave.
     #[default]
@@ -69,6 +71,64 @@ pub enum Share {
     Fixed(Amount),
     /// This part of the whole charge.
     Percent(BasisPoints),
+}
+
+impl Share {
+    /// Its kind.
+    pub fn kind(self) -> ShareKind {
+        match self {
+            Share::Equal => ShareKind::Equal,
+            Share::Fixed(_) => ShareKind::Fixed,
+            Share::Percent(_) => ShareKind::Percent,
+        }
+    }
+}
+
+/// The kinds of [`Share`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareKind {
+    /// See [`Share::Equal`].
+    Equal,
+    /// See [`Share::Fixed`].
+    Fixed,
+    /// See [`Share::Percent`].
+    Percent,
+}
+
+names!(ShareKind { Equal = "EQUAL", Fixed = "FIXED", Percent = "PERCENT" });
+
+/// The stored form of a [`Share`].
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+enum WrittenShare {
+    Equal,
+    Fixed {
+        #[serde(with = "money::text")]
+        amount: Amount,
+    },
+    Percent {
+        basis_points: BasisPoints,
+    },
+}
+
+impl From<Share> for WrittenShare {
+    fn from(share: Share) -> WrittenShare {
+        match share {
+            Share::Equal => WrittenShare::Equal,
+            Share::Fixed(amount) => WrittenShare::Fixed { amount },
+            Share::Percent(basis_points) => WrittenShare::Percent { basis_points },
+        }
+    }
+}
+
+impl From<WrittenShare> for Share {
+    fn from(written: WrittenShare) -> Share {
+        match written {
+            WrittenShare::Equal => Share::Equal,
+            WrittenShare::Fixed { amount } => Share::Fixed(amount),
+            WrittenShare::Percent { basis_points } => Share::Percent(basis_points),
+        }
+    }
 }
 
 /// What each share pays of `total`, in minor units and in the order of `of`. Parts may be zero and sum to `total`.
@@ -81,13 +141,15 @@ pub fn shares(total: Amount, of: &[Share]) -> Result<Vec<i64>, Invalid> {
     }
     let total = i128::from(total.minor());
     let weight = Weights::of(total, of);
-    apportion(total, of.iter().map(|share| weight.of_share(*share)))
-        .into_iter()
-        // None is above the total, so that this refuses nothing.
-        .map(|part| {
-            i64::try_from(part).map_err(|_| Invalid::new("too_large", "is larger than any amount that can be held"))
-        })
-        .collect()
+    Ok(apportion(total, of.iter().map(|share| weight.of_share(*share))))
+}
+
+/// Divides `total` in proportion to `weights`, none less than zero; nobody gets anything if all are zero.
+pub(crate) fn divide(total: i64, weights: &[i64]) -> Vec<i64> {
+    if weights.iter().all(|weight| *weight == 0) {
+        return vec![0; weights.len()];
+    }
+    apportion(total.into(), weights.iter().map(|weight| i128::from(*weight)))
 }
 
 /// Every rule that the shares of a lease at `rent` break; empty if they are sound.
@@ -204,8 +266,8 @@ struct Part {
     remainder: i128,
 }
 
-/// Divides `total` in proportion to `weights`, by largest remainder.
-fn apportion(total: i128, weights: impl Iterator<Item = i128> + Clone) -> Vec<i128> {
+/// Divides `total` in proportion to `weights`, by largest remainder. They sum to more than nothing.
+fn apportion(total: i128, weights: impl Iterator<Item = i128> + Clone) -> Vec<i64> {
     let whole: i128 = weights.clone().sum();
     let mut parts: Vec<Part> = weights.map(|weight| part(total, weight, whole)).collect();
     let odd_units = total - parts.iter().map(|part| part.units).sum::<i128>();
@@ -215,7 +277,8 @@ fn apportion(total: i128, weights: impl Iterator<Item = i128> + Clone) -> Vec<i1
     for (part, _) in by_remainder.into_iter().zip(0..odd_units) {
         part.units += 1;
     }
-    parts.into_iter().map(|part| part.units).collect()
+    // None is above the total, which is a number of minor units.
+    parts.into_iter().map(|part| i64::try_from(part.units).unwrap_or(i64::MAX)).collect()
 }
 
 /// `total * weight / whole`, cut off, for a `total` of 63 bits and weights of 90.

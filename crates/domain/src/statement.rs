@@ -105,6 +105,7 @@ impl ChargeNames {
                 | LeaseChange::Entered { .. }
                 | LeaseChange::Terminated { .. }
                 | LeaseChange::RentChanged { .. }
+                | LeaseChange::SharesChanged(_)
                 | LeaseChange::ExtraAdded { .. }
                 | LeaseChange::ExtraEnded { .. }
                 | LeaseChange::PolicyChanged(_)
@@ -169,6 +170,7 @@ fn of_lease(line: Line, event: &LeaseEvent, names: &ChargeNames) -> Line {
         LeaseChange::Entered { .. }
         | LeaseChange::Terminated { .. }
         | LeaseChange::RentChanged { .. }
+        | LeaseChange::SharesChanged(_)
         | LeaseChange::ExtraAdded { .. }
         | LeaseChange::ExtraEnded { .. }
         | LeaseChange::PolicyChanged(_)

@@ -22,6 +22,7 @@ use directpay_store::charges::{self, Charge};
 use directpay_store::lateness::{self, Counting};
 use directpay_store::lease_ledger::{self, DuePass, LeaseLedger, NewCredit, Passed};
 use directpay_store::leases::{self, LateFeeTerms, Lease};
+use directpay_store::payments::{self, PendingRent};
 use directpay_store::{StoreError, Tx};
 use jiff::civil::Date;
 
@@ -166,6 +167,9 @@ pub async fn enter(tx: &mut Tx, lease: &Lease, today: &LocalDay, new: impl Fn() 
     let terms = &lease.terms;
     let entered = LeaseChange::Entered { starts_on: terms.starts_on, ends_on: terms.ends_on, rent: terms.rent };
     ledger.record(lease.id, entered, None, new())?;
+    for shares in &lease.shares {
+        ledger.record(lease.id, LeaseChange::SharesChanged(shares.clone()), None, new())?;
+    }
     post_due(tx, &mut ledger, lease.id, today.date, new).await?;
     ledger.write(tx).await
 }
@@ -336,7 +340,8 @@ pub async fn missing_fees(
     }
     // Further back everything that was paid in the meantime had its fees at the last pass.
     let since = add_months(passed_on, -3);
-    let mut pending = lateness::pending(tx, lease).await?;
+    let pending = payments::pending_rent(tx, lease).await?.into_iter();
+    let mut pending: Vec<_> = pending.map(|PendingRent { since, minor, .. }| Counting { since, minor }).collect();
     let mut missing = Vec::new();
     for charge in lateness::instalments(tx, lease, since).await? {
         let mut counting = cover_from(&mut pending, charge.open_minor());

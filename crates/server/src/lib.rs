@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod bank;
 pub mod clock;
+pub mod co_tenants;
 pub mod commands;
 pub mod config;
 pub mod daily_pass;

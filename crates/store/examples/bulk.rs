@@ -212,6 +212,7 @@ fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result
         property_id,
         landlord_id,
         renters: vec![RenterOfLease { lease_id: id.0, id: renter.0, full_name: String::new() }],
+        shares: Vec::new(),
         terms: LeaseTerms {
             starts_on: starts_on(),
             ends_on: Some(date(2027, 12, 31)),

@@ -55,6 +55,11 @@ impl Charge {
         Place::new(self.kind, self.due_date, self.id)
     }
 
+    /// Whether it is posted and not voided.
+    pub fn is_owed(&self) -> bool {
+        self.posted_at.is_some() && self.voided_at.is_none()
+    }
+
     /// What is owed of it, in minor units: nothing before it is posted and after it was voided.
     pub fn open_minor(&self) -> i64 {
         match (self.posted_at, self.voided_at) {

@@ -56,18 +56,6 @@ pub async fn counting(tx: &mut Tx, charge: ChargeId) -> Result<Vec<Counting>, St
     rows.into_iter().map(|(_, minor, since)| counted(since, minor)).collect()
 }
 
-/// Rent of a lease that was accepted and that no bank has seen yet: it is on its way as well. Oldest first.
-pub async fn pending(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Counting>, StoreError> {
-    let rows: Vec<(i64, i64)> = tx
-        .fetch_all(
-            "SELECT initiated_at, amount FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT'
-             ORDER BY id",
-            (lease.0,),
-        )
-        .await?;
-    rows.into_iter().map(|(since, minor)| counted(since, minor)).collect()
-}
-
 fn counted(since: i64, minor: i64) -> Result<Counting, StoreError> {
     Ok(Counting { since: Instant::from_micros(since).map_err(StoreError::damaged("time"))?, minor })
 }

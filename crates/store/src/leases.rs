@@ -1,11 +1,13 @@
 //! Leases and who is on them.
 
 use directpay_domain::calendar;
+use directpay_domain::co_tenants::{self, ShareTerms};
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
 use directpay_domain::late_fee::LateFeeRule;
 use directpay_domain::lease::{self, DueDay, Extra, FirstPeriod, LastPeriod, LeaseTerms, Proration, RentChange};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::policy::{Policy, PolicySpan};
+use directpay_domain::share::Share;
 use directpay_domain::time::Instant;
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -30,6 +32,8 @@ pub struct Lease {
     pub landlord_id: UserId,
     /// Who rents it, with names.
     pub renters: Vec<RenterOfLease>,
+    /// What each of them has agreed to pay, oldest first; equal shares if nothing.
+    pub shares: Vec<ShareTerms>,
     /// Dates, rent and how it is charged.
     pub terms: LeaseTerms,
     /// Where the landlord wants the money, if not on the primary account.
@@ -40,6 +44,18 @@ pub struct Lease {
     pub terminated_at: Option<Instant>,
     /// When it was entered.
     pub created_at: Instant,
+}
+
+impl Lease {
+    /// Who rents it, in the order of their shares.
+    pub fn renter_ids(&self) -> Vec<UserId> {
+        self.renters.iter().map(|renter| UserId(renter.id)).collect()
+    }
+
+    /// The share of each renter in charges that are due on `due`, in the order of [`Lease::renters`].
+    pub fn shares_on(&self, due: Date) -> Vec<Share> {
+        co_tenants::shares_on(&self.shares, &self.renter_ids(), due)
+    }
 }
 
 #[derive(Deserialize, FromRow)]
@@ -64,7 +80,12 @@ struct LeaseRow {
 }
 
 impl LeaseRow {
-    fn into_lease(self, renters: Vec<RenterOfLease>, changes: &[RentChangeRow]) -> Result<Lease, StoreError> {
+    fn into_lease(
+        self,
+        renters: Vec<RenterOfLease>,
+        shares: Vec<ShareTerms>,
+        changes: &[RentChangeRow],
+    ) -> Result<Lease, StoreError> {
         let date = |number| calendar::date_from_number(number).map_err(StoreError::damaged("date"));
         let instant = |micros| Instant::from_micros(micros).map_err(StoreError::damaged("time"));
         let currency = Currency::parse(&self.currency).map_err(StoreError::damaged("currency"))?;
@@ -79,6 +100,7 @@ impl LeaseRow {
             property_id: PropertyId(self.property_id),
             landlord_id: UserId(self.landlord_id),
             renters,
+            shares,
             terms: LeaseTerms {
                 starts_on: date(self.starts_on)?,
                 ends_on: self.ends_on.map(date).transpose()?,
@@ -101,7 +123,7 @@ impl LeaseRow {
     }
 }
 
-/// Adds a lease, its renters and its account. Breaks `leases_overlap` if another lease of the property runs at the same time.
+/// Adds a lease, its renters with their shares, and its account. Breaks `leases_overlap` if another lease of the property runs at the same time.
 ///
 /// `passed` says through which of the property's local days its daily pass has gone.
 pub async fn insert(tx: &mut Tx, lease: &Lease, passed: Passed) -> Result<(), StoreError> {
@@ -131,7 +153,21 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, passed: Passed) -> Result<(), St
     for renter in &lease.renters {
         tx.execute("INSERT INTO lease_renters (lease_id, renter_id) VALUES ($1, $2)", (lease.id.0, renter.id)).await?;
     }
+    for terms in &lease.shares {
+        set_shares(tx, lease.id, terms).await?;
+    }
     lease_ledger::insert_account(tx, lease.id, passed).await
+}
+
+/// Writes what each renter has agreed to pay; what was to take effect on the same day gives way.
+pub async fn set_shares(tx: &mut Tx, id: LeaseId, terms: &ShareTerms) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO lease_shares (lease_id, effective_on, shares) VALUES ($1, $2, $3)
+         ON CONFLICT (lease_id, effective_on) DO UPDATE SET shares = excluded.shares",
+        (id.0, calendar::date_to_number(terms.effective_on), serde_json::to_string(&terms.shares)?),
+    )
+    .await?;
+    Ok(())
 }
 
 #[derive(Deserialize, FromRow)]
@@ -168,7 +204,23 @@ struct RentChangeRow {
     rent_amount: i64,
 }
 
-/// Puts in the renters and the changes of rent with two more statements, however many leases there are.
+#[derive(Deserialize, FromRow)]
+struct SharesRow {
+    lease_id: Uuid,
+    effective_on: i64,
+    shares: String,
+}
+
+impl SharesRow {
+    fn terms(&self) -> Result<ShareTerms, StoreError> {
+        Ok(ShareTerms {
+            effective_on: calendar::date_from_number(self.effective_on).map_err(StoreError::damaged("date"))?,
+            shares: serde_json::from_str(&self.shares)?,
+        })
+    }
+}
+
+/// Puts in the renters, their shares and the changes of rent with three more statements, however many leases there are.
 async fn complete(tx: &mut Tx, rows: Vec<LeaseRow>) -> Result<Vec<Lease>, StoreError> {
     const CHANGES: Sql = sql!(
         "SELECT c.lease_id, c.effective_on, c.rent_amount FROM",
@@ -177,16 +229,27 @@ async fn complete(tx: &mut Tx, rows: Vec<LeaseRow>) -> Result<Vec<Lease>, StoreE
         field(id),
         "ORDER BY c.effective_on"
     );
+    const SHARES: Sql = sql!(
+        "SELECT s.lease_id, s.effective_on, s.shares FROM",
+        each(id uuid),
+        "lease_shares s WHERE s.lease_id =",
+        field(id),
+        "ORDER BY s.effective_on"
+    );
     let ids: Vec<_> = rows.iter().map(|row| LeaseId(row.id)).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let renters = users::renters_of(tx, &ids).await?;
-    let changes: Vec<RentChangeRow> = tx.fetch_each(CHANGES, &distinct(ids.iter().map(|id| id.0)), ()).await?;
+    let ids = distinct(ids.iter().map(|id| id.0));
+    let changes: Vec<RentChangeRow> = tx.fetch_each(CHANGES, &ids, ()).await?;
+    let shares: Vec<SharesRow> = tx.fetch_each(SHARES, &ids, ()).await?;
     rows.into_iter()
         .map(|row| {
             let of_this = renters.iter().filter(|renter| renter.lease_id == row.id).cloned().collect();
-            row.into_lease(of_this, &changes)
+            let shares = shares.iter().filter(|shares| shares.lease_id == row.id).map(SharesRow::terms);
+            let shares = shares.collect::<Result<_, _>>()?;
+            row.into_lease(of_this, shares, &changes)
         })
         .collect()
 }

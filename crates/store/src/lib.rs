@@ -9,6 +9,7 @@ mod audit;
 pub mod bank_accounts;
 pub mod bank_book;
 pub mod charges;
+pub mod co_tenants;
 mod connect;
 mod db;
 mod error;

@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use crate::db::Tx;
 use crate::error::StoreError;
-use crate::lateness;
-use crate::payments::distinct;
+use crate::payments::{self, distinct};
 use crate::sql::{Sql, sql};
 
 #[derive(Deserialize, FromRow)]
@@ -71,6 +70,6 @@ pub async fn owed(tx: &mut Tx, lease: LeaseId, through: Date) -> Result<i64, Sto
             (lease.0, calendar::date_to_number(through)),
         )
         .await?;
-    let pending: i64 = lateness::pending(tx, lease).await?.iter().map(|counting| counting.minor).sum();
+    let pending: i64 = payments::pending_rent(tx, lease).await?.iter().map(|pending| pending.minor).sum();
     Ok((open - pending).max(0))
 }

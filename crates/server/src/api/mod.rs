@@ -98,6 +98,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leases::list_leases_of_renter))
         .routes(routes!(leases::list_leases_of_property))
         .routes(routes!(leases::terminate_lease))
+        .routes(routes!(leases::shares::read_shares, leases::shares::set_shares))
         .routes(routes!(leases::history::read_lease_history))
         .routes(routes!(leases::quote::read_quote))
         .routes(routes!(leases::charges::create_charge))

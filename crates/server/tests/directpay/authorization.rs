@@ -79,6 +79,8 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "read_clock" => ("", none, Right::Renter, 200, SeeTheSame),
         "advance_clock" => ("", json!({"seconds": 1}), Right::Admin, 200, refused(403, 403)),
         "read_lease_history" | "list_extras" | "read_late_fees" => (lease, none, Right::Renter, 200, FindNothing),
+        "read_shares" => (lease, none, Right::Renter, 200, FindNothing),
+        "set_shares" => (lease, json!({"shares": []}), Right::Landlord, 200, FindNothing),
         "read_quote" => (things.asked_quote.as_str(), none, Right::Renter, 200, FindNothing),
         "create_charge" => {
             let body = json!({"description": "Key", "amount": "1", "idempotency_key": "matrix-charge"});

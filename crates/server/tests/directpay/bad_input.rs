@@ -323,7 +323,7 @@ fn leases(cases: &mut Cases, home: &Home<'_>) {
     cases.invalid(Landlord, path, without(&good, "renter_id"), &[("renter_id", "required")]);
     cases.invalid(Landlord, path, with(&good, "renter_ids", json!([home.renter.id])), &[("renter_ids", "ambiguous")]);
     let two = with(&without(&good, "renter_id"), "renter_ids", json!([home.renter.id, NOTHING_ELSE]));
-    cases.invalid(Landlord, path, two, &[("renter_ids", "too_many")]);
+    cases.invalid(Landlord, path, two, &[("renter_ids", "not_found")]);
     let wrong = with(&without(&good, "renter_id"), "renter_ids", json!([7]));
     cases.invalid(Landlord, path, wrong, &[("renter_ids[0]", "wrong_type")]);
     cases.add(Landlord, POST, path, Json(good.clone()), 409, "leases_overlap");

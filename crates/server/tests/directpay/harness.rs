@@ -17,9 +17,11 @@ use directpay_domain::rail::DelayScale;
 use directpay_domain::user::{Email, Password, Role};
 use directpay_server::clock::{self, Clock, Stopwatch};
 use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
+use directpay_server::daily_pass::LocalDay;
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
 use directpay_store::users::{self, NewUser, User};
 use directpay_store::{Db, audit};
+use jiff::civil::Date;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use serde_json::json;
@@ -40,6 +42,7 @@ pub(crate) const GOOD_ACCOUNT: &str = "000123456789";
 
 pub(crate) const GET: Method = Method::GET;
 pub(crate) const POST: Method = Method::POST;
+pub(crate) const PUT: Method = Method::PUT;
 pub(crate) const PATCH: Method = Method::PATCH;
 
 /// How a story's DirectPay runs. By default everything settles at once and nobody is throttled.
@@ -240,6 +243,11 @@ impl TestApp {
         users::insert(&mut tx, new).await.unwrap();
         tx.commit().await.unwrap();
         self.sign_in(email.as_str(), PASSWORD, user.id.to_string()).await
+    }
+
+    /// The day where the properties of the tests lie.
+    pub(crate) fn today(&self) -> Date {
+        LocalDay::at("America/New_York", self.clock.business()).unwrap().date
     }
 
     /// A landlord and a renter with an account each, and a lease between them.

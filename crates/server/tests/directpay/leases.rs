@@ -1,13 +1,13 @@
 //! Leases: overlap, termination, schedules that go on, receiving accounts.
 
 use directpay_domain::time::DAY_US;
-use directpay_server::daily_pass::{self, LocalDay};
+use directpay_server::daily_pass;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Home, TestApp, Visitor, WITHOUT_WORKERS, address, on_both, on_both_with, terms, with, without};
+use crate::harness::{Home, Visitor, WITHOUT_WORKERS, address, on_both, on_both_with, terms, with, without};
 
 const PATH: &str = "/api/v1/leases/";
 
@@ -130,16 +130,12 @@ fn text(value: &Value) -> &str {
 }
 
 /// The day that the calendar shows in New York, where the properties stand.
-fn today(app: &TestApp) -> Date {
-    LocalDay::at("America/New_York", app.clock.business()).unwrap().date
-}
-
 #[test]
 fn a_lease_is_terminated_between_its_start_and_its_end_past_dates_allowed() {
     on_both(async |app| {
         let home = app.home().await;
         let property = home.landlord.add_property().await.id();
-        let today = today(app);
+        let today = app.today();
         let start = today.saturating_sub(400.days());
         let end = today.saturating_add(400.days());
         let body = between(&home, &property, &start.to_string(), Some(&end.to_string()));
@@ -199,19 +195,19 @@ fn an_open_ended_schedule_reaches_twelve_months_ahead_and_is_extended_as_time_pa
     on_both_with(WITHOUT_WORKERS, async |app| {
         let home = app.home().await;
         let property = home.landlord.add_property().await.id();
-        let start = today(app).saturating_sub(40.days());
+        let start = app.today().saturating_sub(40.days());
         let lease = home.landlord.post(PATH, &between(&home, &property, &start.to_string(), None)).await.must(201);
         assert_eq!((&lease["end_date"], &lease["terminated_at"]), (&Value::Null, &Value::Null));
         let id = lease.id();
         let mut known = lease["schedule"].as_array().unwrap().clone();
-        assert_reaches(&known, today(app));
+        assert_reaches(&known, app.today());
         for days in [1, 31, 100, 365] {
             app.clock.advance(days * DAY_US);
             daily_pass::run(&app.running.app).await.unwrap();
             let extended = schedule(&home.renter, &id).await.as_array().unwrap().clone();
             let named = |rows: &[Value]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
             assert_eq!(named(&extended[..known.len()]), named(&known), "what is written stays");
-            assert_reaches(&extended, today(app).saturating_sub(1.day()));
+            assert_reaches(&extended, app.today().saturating_sub(1.day()));
             // Doing it again changes nothing.
             daily_pass::run(&app.running.app).await.unwrap();
             assert_eq!(schedule(&home.renter, &id).await.as_array(), Some(&extended));

@@ -2,13 +2,13 @@
 
 use directpay_domain::property::{ZoneName, day_begins};
 use directpay_domain::time::DAY_US;
-use directpay_server::daily_pass::{self, LocalDay};
+use directpay_server::daily_pass;
 use directpay_store::lease_ledger;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Home, POST, TestApp, WITHOUT_WORKERS, on_both, on_both_with, until};
+use crate::harness::{Answer, Home, POST, PUT, TestApp, WITHOUT_WORKERS, on_both, on_both_with, until};
 
 /// A lease that begins today, whose rent is due today and on this day of the months to come.
 struct Flat<'a> {
@@ -21,7 +21,7 @@ impl<'a> Flat<'a> {
     async fn let_by(app: &'a TestApp) -> Flat<'a> {
         let home = app.home().await;
         let property = home.landlord.add_property().await.id();
-        let begins = today(app);
+        let begins = app.today();
         let body = json!({
             "property_id": property, "renter_id": home.renter.id, "rent_amount": "1500.00",
             "payment_due_day": begins.day(), "start_date": begins.to_string(),
@@ -39,7 +39,7 @@ impl<'a> Flat<'a> {
     }
 
     async fn landlord_sets(&self, rest: &str, body: &Value) -> Answer {
-        self.home.landlord.call(reqwest::Method::PUT, &self.path(rest)).json(body).send().await
+        self.home.landlord.call(PUT, &self.path(rest)).json(body).send().await
     }
 
     fn payment(&self, amount: &str, rail: &str) -> Value {
@@ -67,16 +67,12 @@ impl<'a> Flat<'a> {
     }
 }
 
-fn today(app: &TestApp) -> Date {
-    LocalDay::at("America/New_York", app.clock.business()).unwrap().date
-}
-
 /// Goes on to the noon of `day`, and through its pass. Not by whole days: some have 23 or 25 hours.
 async fn go_on_to(app: &TestApp, day: Date) {
     let zone = ZoneName::parse("America/New_York").unwrap();
     let noon = day_begins(&zone, day).plus_micros(DAY_US / 2);
     app.clock.advance(noon.micros() - app.clock.business().micros());
-    assert_eq!(today(app), day);
+    assert_eq!(app.today(), day);
     daily_pass::run(&app.running.app).await.unwrap();
     // The worker may have been quicker with some, and not be done with them.
     until("the day has begun everywhere", async || {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use directpay_server::commands::export::write_journal;
-use directpay_server::daily_pass::LocalDay;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -13,14 +12,10 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Home, IN_TIME, TestApp, Visitor, keys, on_both, on_both_with, terms, with, without};
 
 /// The day that the calendar shows in New York, where the properties stand.
-fn today(app: &TestApp) -> Date {
-    LocalDay::at("America/New_York", app.clock.business()).unwrap().date
-}
-
 /// A lease without an end that started three months ago, on the first.
 async fn lease_of_three_months(app: &TestApp, home: &Home<'_>) -> (String, Date) {
     let property = home.landlord.add_property().await.id();
-    let start = today(app).first_of_month().saturating_sub(3.months());
+    let start = app.today().first_of_month().saturating_sub(3.months());
     let body = with(&terms(&property, &home.renter.id), "start_date", json!(start.to_string()));
     let lease = home.landlord.post("/api/v1/leases/", &without(&body, "end_date")).await.must(201);
     (lease.id(), start)
@@ -55,7 +50,7 @@ fn a_lease_of_three_months_and_one_payment() {
         let rent = json!({"lease_id": lease, "amount": "2000.00", "rail": "INSTANT"});
         let payment = home.renter.pay("rent", &rent).await.must(201).id();
         home.renter.wait_until(&payment, "COMPLETED").await;
-        let today = today(app);
+        let today = app.today();
 
         let now = balance(&home.renter, &lease, "").await;
         assert_eq!(

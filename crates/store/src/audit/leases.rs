@@ -154,6 +154,7 @@ fn wrong_charges(events: &[LeaseEvent], charges: &[Charge]) -> Vec<String> {
             | LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }
+            | LeaseChange::SharesChanged(_)
             | LeaseChange::ExtraAdded { .. }
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)

@@ -4,6 +4,7 @@ use directpay_domain::id::{LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Payment, Status};
 use directpay_domain::rail::Rail;
+use directpay_domain::time::Instant;
 use uuid::Uuid;
 
 use super::{Stored, distinct};
@@ -130,13 +131,32 @@ pub async fn list_by_renter(tx: &mut Tx, renter: UserId, page: Page) -> Result<V
     into_payments(tx.fetch_all(LIST, (renter.0, page.before, page.limit)).await?)
 }
 
-/// Rent of a lease that no bank has seen.
-pub async fn pending_rent(tx: &mut Tx, lease: LeaseId) -> Result<Vec<PaymentId>, StoreError> {
-    let ids: Vec<(Uuid,)> = tx
+/// Rent that was accepted and that no bank has seen yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRent {
+    /// Which payment.
+    pub payment_id: PaymentId,
+    /// Who pays.
+    pub renter_id: UserId,
+    /// When it was accepted.
+    pub since: Instant,
+    /// How much, in minor units, more than zero.
+    pub minor: i64,
+}
+
+/// Rent of a lease that no bank has seen yet: it is on its way as well. Oldest first.
+pub async fn pending_rent(tx: &mut Tx, lease: LeaseId) -> Result<Vec<PendingRent>, StoreError> {
+    let rows: Vec<(Uuid, Uuid, i64, i64)> = tx
         .fetch_all(
-            "SELECT id FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT' ORDER BY id",
+            "SELECT id, initiated_by, initiated_at, amount FROM payments
+             WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT' ORDER BY id",
             (lease.0,),
         )
         .await?;
-    Ok(ids.into_iter().map(|(id,)| PaymentId(id)).collect())
+    rows.into_iter()
+        .map(|(id, renter, since, minor)| {
+            let since = Instant::from_micros(since).map_err(StoreError::damaged("time"))?;
+            Ok(PendingRent { payment_id: PaymentId(id), renter_id: UserId(renter), since, minor })
+        })
+        .collect()
 }

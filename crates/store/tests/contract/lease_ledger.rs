@@ -7,6 +7,7 @@ use directpay_domain::payment::{Command, Reason, Status};
 use directpay_domain::schedule::schedule;
 use directpay_store::charges::{self, Charge};
 use directpay_store::lease_ledger::{LeaseLedger, NewCredit};
+use directpay_store::payments::{self, PendingRent};
 use directpay_store::{audit, lateness};
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
@@ -144,12 +145,12 @@ fn money_counts_from_the_day_on_which_it_was_initiated() {
         let charge = world.makes(house.lease, ChargeKind::Rent, date(2026, 3, 1), 150_000).await;
         let payment = world.pays(pays(&house, "one", 100_000)).await;
         let since = world.now();
-        let pending = world.keep(async |tx| lateness::pending(tx, house.lease).await).await;
-        assert_eq!(pending, [lateness::Counting { since, minor: 100_000 }]);
+        let pending = world.keep(async |tx| payments::pending_rent(tx, house.lease).await).await;
+        assert_eq!(pending, [PendingRent { payment_id: payment, renter_id: house.renter, since, minor: 100_000 }]);
         world.wait_us(1_000_000);
         world.does(payment, Command::Submit).await;
 
-        assert_eq!(world.keep(async |tx| lateness::pending(tx, house.lease).await).await, []);
+        assert_eq!(world.keep(async |tx| payments::pending_rent(tx, house.lease).await).await, []);
         let counting = world.keep(async |tx| lateness::counting(tx, charge).await).await;
         assert_eq!(counting, [lateness::Counting { since, minor: 100_000 }]);
     });

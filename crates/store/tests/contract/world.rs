@@ -216,6 +216,7 @@ impl World {
             property_id: property,
             landlord_id: landlord,
             renters,
+            shares: Vec::new(),
             terms,
             payee_account_id: None,
             policy: PolicySpan::default(),

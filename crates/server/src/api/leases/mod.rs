@@ -7,12 +7,14 @@ mod once;
 pub mod quote;
 pub mod request;
 pub mod rules;
+pub mod shares;
 pub mod statement;
 pub mod view;
 
 use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::calendar::parse_date;
+use directpay_domain::co_tenants::ShareTerms;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease::TerminationRefused;
@@ -79,14 +81,17 @@ async fn conclude(
     agreement: Agreement,
     now: Instant,
 ) -> Result<(Property, Lease), ApiError> {
-    let Agreement { property_id, renter, payee_account_id, terms } = agreement;
+    let Agreement { property_id, renters, renters_field, shares, payee_account_id, terms } = agreement;
     let mut errors = FieldErrors::default();
     let property = errors.take("property_id", find_property(tx, caller, property_id).await?);
-    let tenant = errors.take(renter.field, find_renter(tx, renter.id).await?);
+    let mut tenants = Vec::with_capacity(renters.len());
+    for renter in renters {
+        tenants.extend(errors.take(renters_field, find_renter(tx, renter).await?));
+    }
     if let Some(id) = payee_account_id {
         errors.take("payee_account_id", check_payee(tx, caller, id).await?);
     }
-    let (Some(property), Some(tenant), true) = (property, tenant, errors.is_empty()) else {
+    let (Some(property), true) = (property, errors.is_empty()) else {
         return Err(errors.into_error());
     };
     let id = LeaseId(clock::new_id());
@@ -94,7 +99,11 @@ async fn conclude(
         id,
         property_id: property.id,
         landlord_id: property.landlord_id,
-        renters: vec![RenterOfLease { lease_id: id.0, id: tenant.id.0, full_name: tenant.full_name }],
+        renters: tenants
+            .into_iter()
+            .map(|tenant| RenterOfLease { lease_id: id.0, id: tenant.id.0, full_name: tenant.full_name })
+            .collect(),
+        shares: shares.into_iter().map(|shares| ShareTerms { effective_on: terms.starts_on, shares }).collect(),
         terms,
         payee_account_id,
         policy: PolicySpan::default(),

@@ -12,7 +12,7 @@ use directpay_domain::payment::initiate::Acceptance;
 use directpay_domain::rail::Rail;
 use directpay_domain::time::Instant;
 use directpay_store::charges::{self, Charge};
-use directpay_store::{lateness, policies};
+use directpay_store::{payments, policies};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -144,7 +144,7 @@ pub async fn read_quote(
     // No credit: it pays for rent alone, and while there is any no rent is open.
     let mut books = Books::new(open.map(|charge| Open { place: charge.place(), minor: charge.open_minor() }), []);
     // What was accepted before pays before.
-    for pending in lateness::pending(&mut tx, id).await? {
+    for pending in payments::pending_rent(&mut tx, id).await? {
         books.receive(clock::new_id(), pending.minor, None);
     }
     let before = books.credit_minor();

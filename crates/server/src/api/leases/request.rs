@@ -1,15 +1,19 @@
 //! A new lease as it is asked for, and its parsing.
 
+use std::slice;
+
 use directpay_domain::calendar::parse_date;
+use directpay_domain::co_tenants::AgreedShare;
 use directpay_domain::id::{BankAccountId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
-use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
+use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration, RENTERS_MAX};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::rail::Rail;
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::shares::{ShareInput, parse_shares};
 use crate::api::amount::AmountInput;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::parse_id;
@@ -24,9 +28,11 @@ pub struct NewLease {
     /// Who rents it. Either this or `renter_ids`.
     #[schema(format = Uuid)]
     renter_id: Option<String>,
-    /// Who rents it, for now exactly one. Either this or `renter_id`.
-    #[schema(min_items = 1, max_items = 1)]
+    /// Who rents it together, each liable for all of it. Either this or `renter_id`.
+    #[schema(min_items = 1, max_items = 20)]
     renter_ids: Option<Vec<String>>,
+    /// What they have agreed to pay of each charge; equal shares for those who are not named.
+    shares: Option<Vec<ShareInput>>,
     /// What a whole period costs, at most 99,999,999.99.
     rent_amount: AmountInput,
     /// ISO 4217; USD if omitted. No rail carries another one yet.
@@ -58,15 +64,13 @@ pub struct NewLease {
 /// A new lease, parsed; nothing that it names has been looked up.
 pub(super) struct Agreement {
     pub(super) property_id: PropertyId,
-    pub(super) renter: NamedRenter,
+    /// In the order of their shares.
+    pub(super) renters: Vec<UserId>,
+    /// The field that names them.
+    pub(super) renters_field: &'static str,
+    pub(super) shares: Option<Vec<AgreedShare>>,
     pub(super) payee_account_id: Option<BankAccountId>,
     pub(super) terms: LeaseTerms,
-}
-
-/// A renter and the field that names this person.
-pub(super) struct NamedRenter {
-    pub(super) field: &'static str,
-    pub(super) id: UserId,
 }
 
 impl NewLease {
@@ -74,29 +78,42 @@ impl NewLease {
     pub(super) fn parse(&self) -> Result<Agreement, ApiError> {
         let mut errors = FieldErrors::default();
         let property_id = errors.take("property_id", parse_id(&self.property_id));
-        let renter = self.parse_renter(&mut errors);
+        let renters_field = if self.renter_ids.is_some() { "renter_ids" } else { "renter_id" };
+        let renters = errors.take(renters_field, self.parse_renters());
         let payee = errors.take_optional("payee_account_id", self.payee_account_id.as_deref(), parse_id);
         let terms = self.parse_terms(&mut errors);
-        match (property_id, renter, payee, terms) {
-            (Some(property_id), Some(renter), Some(payee), Some(terms)) if errors.is_empty() => {
-                Ok(Agreement { property_id, renter, payee_account_id: payee, terms })
+        let rent = terms.as_ref().map(|terms| terms.rent);
+        let shares = self.shares.as_deref().zip(renters.as_deref()).zip(rent);
+        let shares = shares.map(|((named, renters), rent)| parse_shares(named, renters, rent, &mut errors));
+        match (property_id, renters, payee, terms) {
+            (Some(property_id), Some(renters), Some(payee), Some(terms)) if errors.is_empty() => {
+                let shares = shares.flatten();
+                Ok(Agreement { property_id, renters, renters_field, shares, payee_account_id: payee, terms })
             }
             _ => Err(errors.into_error()),
         }
     }
 
-    fn parse_renter(&self, errors: &mut FieldErrors) -> Option<NamedRenter> {
-        let (field, named) = match (&self.renter_id, self.renter_ids.as_deref()) {
-            (Some(id), None) => ("renter_id", Ok(id)),
-            (None, Some([id])) => ("renter_ids", Ok(id)),
-            (None, None | Some([])) => ("renter_id", Err(Invalid::new("required", "name the renter"))),
-            (None, Some(_)) => {
-                ("renter_ids", Err(Invalid::new("too_many", "must be one renter; co-tenants come later")))
-            }
-            (Some(_), Some(_)) => ("renter_ids", Err(Invalid::new("ambiguous", "must not come with renter_id"))),
+    /// In the order of their ids: it is the one in which shares get odd units.
+    fn parse_renters(&self) -> Result<Vec<UserId>, Invalid> {
+        let named = match (&self.renter_id, &self.renter_ids) {
+            (Some(id), None) => slice::from_ref(id),
+            (None, Some(ids)) => ids,
+            (None, None) => &[],
+            (Some(_), Some(_)) => return Err(Invalid::new("ambiguous", "must not come with renter_id")),
         };
-        let id = errors.take(field, named.and_then(|text| parse_id(text)))?;
-        Some(NamedRenter { field, id })
+        if named.is_empty() {
+            return Err(Invalid::new("required", "name the renter"));
+        }
+        if RENTERS_MAX < named.len() {
+            return Err(Invalid::new("too_many", format!("must be at most {RENTERS_MAX} renters")));
+        }
+        let mut ids = named.iter().map(|id| parse_id(id)).collect::<Result<Vec<UserId>, _>>()?;
+        ids.sort();
+        if ids.windows(2).any(|two| two[0] == two[1]) {
+            return Err(Invalid::new("duplicate", "must name each renter once"));
+        }
+        Ok(ids)
     }
 
     fn parse_terms(&self, errors: &mut FieldErrors) -> Option<LeaseTerms> {

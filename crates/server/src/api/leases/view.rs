@@ -12,6 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::shares::{ShareChangeView, ShareView};
+
 /// A renter of a lease.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RenterView {
@@ -62,6 +64,10 @@ pub struct LeaseView {
     renter_id: Option<Uuid>,
     /// All renters.
     renter_ids: Vec<Uuid>,
+    /// What each of them has agreed to pay of a charge.
+    shares: Vec<ShareView>,
+    /// What they have agreed on for later, in the order of time.
+    share_changes: Vec<ShareChangeView>,
     /// What a whole period costs.
     #[schema(example = "1500.00")]
     rent_amount: String,
@@ -102,6 +108,8 @@ pub struct LeaseView {
 
 impl From<Lease> for LeaseView {
     fn from(lease: Lease) -> LeaseView {
+        let shares = ShareView::all(&lease.renters, &lease.shares_on(lease.terms.starts_on));
+        let share_changes = ShareChangeView::all(&lease);
         let Lease { terms, renters, .. } = lease;
         let renter_ids: Vec<_> = renters.iter().map(|renter| renter.id).collect();
         LeaseView {
@@ -114,6 +122,8 @@ impl From<Lease> for LeaseView {
                 .collect(),
             renter_id: if let [only] = renter_ids[..] { Some(only) } else { None },
             renter_ids,
+            shares,
+            share_changes,
             rent_amount: terms.rent.to_string(),
             currency: terms.rent.currency().code(),
             payment_due_day: terms.due_day.number(),

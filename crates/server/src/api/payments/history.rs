@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::find;
-use super::view::PaymentView;
+use super::view::{Hidden, PaymentView};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
@@ -110,28 +110,34 @@ pub struct SnapshotView {
 /// What a history shows of a bank account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountSnapshotView {
-    /// Which account.
-    account_id: Uuid,
+    /// Which account; null where it is another renter's, and so are the others.
+    account_id: Option<Uuid>,
     /// The last four digits of its number.
     #[schema(example = "6789")]
-    last4: String,
+    last4: Option<String>,
     /// The name of its bank.
     #[schema(example = "First Rental Bank")]
-    bank_name: String,
+    bank_name: Option<String>,
+}
+
+impl AccountSnapshotView {
+    fn new(account: AccountSnapshot, is_hidden: bool) -> AccountSnapshotView {
+        let seen = (!is_hidden).then_some(account);
+        AccountSnapshotView {
+            account_id: seen.as_ref().map(|account| account.account_id.0),
+            last4: seen.as_ref().map(|account| account.last4.clone()),
+            bank_name: seen.map(|account| account.bank_name),
+        }
+    }
 }
 
 impl EventView {
-    fn new(event: Event, names: &[users::Named]) -> EventView {
+    fn new(event: Event, names: &[users::Named], hidden: Hidden) -> EventView {
         let (kind, name) = match &event.actor {
             Actor::User(user) => {
                 ("USER", names.iter().find(|named| named.id == user.0).map(|named| named.full_name.clone()))
             }
             Actor::System(_) => ("SYSTEM", None),
-        };
-        let account = |of: AccountSnapshot| AccountSnapshotView {
-            account_id: of.account_id.0,
-            last4: of.last4,
-            bank_name: of.bank_name,
         };
         EventView {
             id: event.id.0,
@@ -149,8 +155,8 @@ impl EventView {
                 rail: event.metadata.rail.name(),
                 attempt: event.metadata.attempt,
                 lease_id: event.metadata.lease_id.0,
-                payer: account(event.metadata.payer),
-                payee: account(event.metadata.payee),
+                payer: AccountSnapshotView::new(event.metadata.payer, hidden.payer),
+                payee: AccountSnapshotView::new(event.metadata.payee, hidden.payee),
                 bank_reference: event.metadata.bank_reference.map(|reference| reference.to_string()),
             },
         }
@@ -196,10 +202,11 @@ pub async fn read_history(
     let people: Vec<_> = events.iter().filter_map(Event::acting_user).collect();
     let names = users::names(&mut tx, &people).await?;
     let payment = Payment::fold(&events).map_err(|invalid| ApiError::internal(&invalid))?;
+    let hidden = Hidden::of(&payment, caller);
     Ok(Json(HistoryView {
         payment_id: id.0,
         event_count: events.len(),
-        events: events.into_iter().map(|event| EventView::new(event, &names)).collect(),
-        payment: (&payment).into(),
+        events: events.into_iter().map(|event| EventView::new(event, &names, hidden)).collect(),
+        payment: PaymentView::new(&payment, caller),
     }))
 }

@@ -54,7 +54,7 @@ pub async fn initiate_payment(
     let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
-        Outcome::Initiated(initiated) => Ok(answer(&initiated)),
+        Outcome::Initiated(initiated) => Ok(answer(&initiated, caller)),
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(Some(payment_id))),
         Outcome::Refused(broken) => {
             let mut errors = FieldErrors::default();
@@ -64,10 +64,9 @@ pub async fn initiate_payment(
     }
 }
 
-fn answer(Initiated { payment, replayed }: &Initiated) -> Response {
+fn answer(Initiated { payment, replayed }: &Initiated, caller: Caller) -> Response {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
-    let view = PaymentView::from(payment.as_ref());
-    created_once(!replayed, &location, view)
+    created_once(!replayed, &location, PaymentView::new(payment, caller))
 }
 
 /// A payment on a lease that the caller is a party to, or any for administrators.
@@ -93,7 +92,7 @@ pub async fn read_payment(
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
-    Ok(Json((&find(&mut tx, caller, id).await?).into()))
+    Ok(Json(PaymentView::new(&find(&mut tx, caller, id).await?, caller)))
 }
 
 /// Finding a payment by its key.
@@ -131,7 +130,7 @@ pub async fn list_payments(
         (None, Role::Renter) => payments::list_by_renter(&mut tx, caller.user_id, wanted.page()).await?,
         (None, Role::Admin) => Vec::new(),
     };
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::new(&payment, caller))))
 }
 
 /// What a lease's list is narrowed to.
@@ -182,7 +181,7 @@ pub async fn list_payments_of_lease(
     };
     lease.ok_or_else(ApiError::not_found)?;
     let found = payments::list_for_lease(&mut tx, lease_id, filter, wanted.page()).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::new(&payment, caller))))
 }
 
 /// Cancel a payment.
@@ -237,7 +236,7 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
         Some(Recorded::Now(payment)) => {
             tx.commit().await?;
             app.bell.ring();
-            Ok(Json(payment.as_ref().into()))
+            Ok(Json(PaymentView::new(&payment, caller)))
         }
         Some(Recorded::Rejected(rejection)) => Err(rejection.into()),
         Some(Recorded::Unknown) | None => Err(ApiError::not_found()),

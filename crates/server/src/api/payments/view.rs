@@ -1,11 +1,14 @@
 //! A payment as it is shown.
 
-use directpay_domain::payment::{Payment, Reason};
+use directpay_domain::payment::{Kind, Payment, Reason};
 use directpay_domain::time::Instant;
+use directpay_domain::user::Role;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::api::auth::Caller;
 
 /// A payment as it is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,10 +20,10 @@ pub struct PaymentView {
     /// RENT from a renter, REFUND from the landlord.
     #[schema(example = "RENT")]
     kind: &'static str,
-    /// Where the money comes from.
-    payer_account_id: Uuid,
-    /// Where it goes.
-    payee_account_id: Uuid,
+    /// Where the money comes from; null where that is another renter's account.
+    payer_account_id: Option<Uuid>,
+    /// Where it goes; null where that is another renter's account.
+    payee_account_id: Option<Uuid>,
     /// With all decimals of the currency.
     #[schema(example = "1500.00")]
     amount: String,
@@ -40,11 +43,11 @@ pub struct PaymentView {
     failure_reason: Option<String>,
     /// Attempts after the first.
     retry_count: i64,
-    /// The initiator's name for the request.
-    idempotency_key: String,
-    /// The initiator's notes.
-    #[schema(value_type = Object)]
-    metadata: Map<String, Value>,
+    /// The initiator's name for the request; null for another renter.
+    idempotency_key: Option<String>,
+    /// The initiator's notes; null for another renter.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
     /// Who asked for it.
     initiated_by: Uuid,
     /// When it was accepted.
@@ -79,8 +82,36 @@ pub struct PaymentView {
     created_at: Instant,
 }
 
-impl From<&Payment> for PaymentView {
-    fn from(payment: &Payment) -> PaymentView {
+/// What of a payment the caller does not see: renters of one lease see that another of them paid or was paid, and nothing of
+/// that one's accounts and notes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hidden {
+    /// Where the money comes from.
+    pub(super) payer: bool,
+    /// Where it goes.
+    pub(super) payee: bool,
+    /// What the initiator calls it and wrote down with it.
+    pub(super) notes: bool,
+}
+
+impl Hidden {
+    /// What `caller` does not see of `payment`.
+    pub(super) fn of(payment: &Payment, caller: Caller) -> Hidden {
+        let terms = &payment.terms;
+        let is_party = caller.user_id == terms.initiated_by || caller.user_id == terms.payee_id;
+        let is_anothers = caller.role == Role::Renter && !is_party;
+        Hidden {
+            payer: is_anothers && terms.kind == Kind::Rent,
+            payee: is_anothers && terms.kind == Kind::Refund,
+            notes: is_anothers,
+        }
+    }
+}
+
+impl PaymentView {
+    /// What the caller sees of a payment.
+    pub(super) fn new(payment: &Payment, caller: Caller) -> PaymentView {
+        let hidden = Hidden::of(payment, caller);
         let retry_count = payment.retry_count();
         let returnable_until = payment.returnable_until();
         let terms = &payment.terms;
@@ -90,8 +121,8 @@ impl From<&Payment> for PaymentView {
             id: terms.id.0,
             lease_id: terms.lease_id.0,
             kind: terms.kind.name(),
-            payer_account_id: terms.payer.account_id.0,
-            payee_account_id: terms.payee.account_id.0,
+            payer_account_id: (!hidden.payer).then_some(terms.payer.account_id.0),
+            payee_account_id: (!hidden.payee).then_some(terms.payee.account_id.0),
             amount: terms.amount.to_string(),
             currency: terms.amount.currency().code(),
             rail: terms.rail.name(),
@@ -99,8 +130,8 @@ impl From<&Payment> for PaymentView {
             failure_code,
             failure_reason,
             retry_count,
-            idempotency_key: terms.idempotency_key.as_str().to_owned(),
-            metadata: terms.metadata.as_object().clone(),
+            idempotency_key: (!hidden.notes).then(|| terms.idempotency_key.as_str().to_owned()),
+            metadata: (!hidden.notes).then(|| terms.metadata.as_object().clone()),
             initiated_by: terms.initiated_by.0,
             initiated_at: terms.initiated_at,
             processing_at: payment.processing_at,
