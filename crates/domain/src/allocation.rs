@@ -2,12 +2,14 @@
 //!
 //! A lease has open charges, and sources of money: payments on their way or settled, and what the landlord forgoes. Each
 //! source pays for charges in their order ([`Place`]); what is left of it is credit, and pays for rent to come by itself, for
-//! nothing else: whoever pays ahead is not to be late because a key was lost. After every step one of the two is gone: as
+//! nothing else: whoever pays ahead is not to be late because a key was lost. Money that was drawn for all that is due by some
+//! day pays for that, too, be it rent or not. After every step one of the two is gone: as
 //! long as there is credit no posted rent is open. What a source has paid is taken back exactly when the source falls away,
 //! and what rent that opens again other credit pays for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use crate::charge::Place;
@@ -47,6 +49,7 @@ pub struct Credit {
 pub struct Books {
     open: BTreeMap<Place, i64>,
     credit: BTreeMap<Uuid, i64>,
+    drawn_for: BTreeMap<Uuid, Date>,
     touched: BTreeSet<Uuid>,
 }
 
@@ -56,8 +59,14 @@ impl Books {
         Books {
             open: open.into_iter().map(|open| (open.place, open.minor)).collect(),
             credit: credit.into_iter().map(|credit| (credit.source, credit.minor)).collect(),
+            drawn_for: BTreeMap::new(),
             touched: BTreeSet::new(),
         }
+    }
+
+    /// What is left of `source` was drawn for all that is due by `due`, and pays for it as it is charged.
+    pub fn earmark(&mut self, source: Uuid, due: Date) {
+        self.drawn_for.insert(source, due);
     }
 
     /// What is open, in the order in which it is paid.
@@ -132,20 +141,22 @@ impl Books {
         self.touched.insert(source);
     }
 
-    /// Credit, the oldest first, pays for rent that is open, until one of the two is gone.
+    /// Credit, the oldest first, pays for what is open and may be paid by it, until one of the two is gone.
     fn settle(&mut self) -> Vec<Allocation> {
         let mut allocations = Vec::new();
-        while let (Some((place, _)), Some((source, _))) = (self.open.first_key_value(), self.credit.first_key_value()) {
-            let (place, source) = (*place, *source);
-            if !place.draws_on_credit() {
-                break;
-            }
-            match self.pay(source, place) {
-                Some(allocation) => allocations.push(allocation),
-                None => break,
+        let places: Vec<Place> = self.open.keys().copied().collect();
+        for place in places {
+            while let Some(allocation) = self.credit_for(place).and_then(|source| self.pay(source, place)) {
+                allocations.push(allocation);
             }
         }
         allocations
+    }
+
+    /// The oldest credit that may pay for a charge by itself.
+    fn credit_for(&self, place: Place) -> Option<Uuid> {
+        let was_drawn_for = |source: &Uuid| self.drawn_for.get(source).is_some_and(|due| place.due_date() <= *due);
+        self.credit.keys().find(|source| place.draws_on_credit() || was_drawn_for(source)).copied()
     }
 
     /// `source` pays for as much of a charge as it can; whichever of the two is used up goes.

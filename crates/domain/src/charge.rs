@@ -61,6 +61,11 @@ impl Place {
         self.rank <= RENT_RANK
     }
 
+    /// When the charge is due.
+    pub fn due_date(self) -> Date {
+        self.due_date
+    }
+
     /// Whose place it is.
     pub fn id(self) -> ChargeId {
         self.id

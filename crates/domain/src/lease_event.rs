@@ -4,9 +4,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::autopay::MandateStatus;
 use crate::charge::{ChargeKind, CreditKind};
 use crate::co_tenants::ShareTerms;
-use crate::id::{ChargeId, EventId, LeaseId};
+use crate::id::{ChargeId, EventId, LeaseId, PaymentId, UserId};
 use crate::late_fee::LateFeeRule;
 use crate::ledger::{Account, Posting};
 use crate::money::{self, Amount};
@@ -138,6 +139,63 @@ pub enum LeaseChange {
         /// For which charge before all others, if for one.
         charge_id: Option<ChargeId>,
     },
+    /// A renter signed a mandate for autopay, or changed whether it draws.
+    #[serde(rename = "mandate_changed")]
+    MandateChanged {
+        /// Which mandate.
+        mandate_id: Uuid,
+        /// Whose.
+        renter_id: UserId,
+        /// How it stands now.
+        status: MandateStatus,
+    },
+    /// A draw was announced to the renter.
+    #[serde(rename = "draw_announced")]
+    DrawAnnounced {
+        /// By which mandate, for which charge date.
+        #[serde(flatten)]
+        draw: DrawName,
+        /// When it is going to be made.
+        draw_on: Date,
+        /// How much.
+        #[serde(with = "money::text")]
+        amount: Amount,
+    },
+    /// A draw was made: there is a payment.
+    #[serde(rename = "draw_made")]
+    DrawMade {
+        /// By which mandate, for which charge date.
+        #[serde(flatten)]
+        draw: DrawName,
+        /// The payment.
+        payment_id: PaymentId,
+        /// How much.
+        #[serde(with = "money::text")]
+        amount: Amount,
+    },
+    /// A draw was not made, and will not be.
+    #[serde(rename = "draw_missed")]
+    DrawMissed(DrawName),
+    /// The payment of a draw failed, came back or was cancelled.
+    #[serde(rename = "draw_failed")]
+    DrawFailed {
+        /// By which mandate, for which charge date.
+        #[serde(flatten)]
+        draw: DrawName,
+        /// The payment.
+        payment_id: PaymentId,
+    },
+}
+
+/// What a draw is known by: there is one for each charge date of a mandate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrawName {
+    /// By which mandate.
+    pub mandate_id: Uuid,
+    /// Who pays.
+    pub renter_id: UserId,
+    /// For which charge date.
+    pub due_date: Date,
 }
 
 /// A charge as it was added or posted.
@@ -187,6 +245,16 @@ pub enum LeaseEventType {
     ChargeVoided,
     /// See [`LeaseChange::CreditGranted`].
     CreditGranted,
+    /// See [`LeaseChange::MandateChanged`].
+    MandateChanged,
+    /// See [`LeaseChange::DrawAnnounced`].
+    DrawAnnounced,
+    /// See [`LeaseChange::DrawMade`].
+    DrawMade,
+    /// See [`LeaseChange::DrawMissed`].
+    DrawMissed,
+    /// See [`LeaseChange::DrawFailed`].
+    DrawFailed,
 }
 
 names!(LeaseEventType {
@@ -202,6 +270,11 @@ names!(LeaseEventType {
     ChargePosted = "charge_posted",
     ChargeVoided = "charge_voided",
     CreditGranted = "credit_granted",
+    MandateChanged = "mandate_changed",
+    DrawAnnounced = "draw_announced",
+    DrawMade = "draw_made",
+    DrawMissed = "draw_missed",
+    DrawFailed = "draw_failed",
 });
 
 impl LeaseChange {
@@ -220,6 +293,11 @@ impl LeaseChange {
             LeaseChange::ChargePosted(_) => LeaseEventType::ChargePosted,
             LeaseChange::ChargeVoided { .. } => LeaseEventType::ChargeVoided,
             LeaseChange::CreditGranted { .. } => LeaseEventType::CreditGranted,
+            LeaseChange::MandateChanged { .. } => LeaseEventType::MandateChanged,
+            LeaseChange::DrawAnnounced { .. } => LeaseEventType::DrawAnnounced,
+            LeaseChange::DrawMade { .. } => LeaseEventType::DrawMade,
+            LeaseChange::DrawMissed(_) => LeaseEventType::DrawMissed,
+            LeaseChange::DrawFailed { .. } => LeaseEventType::DrawFailed,
         }
     }
 
@@ -249,6 +327,11 @@ impl LeaseChange {
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }
             | LeaseChange::SharesChanged(_)
+            | LeaseChange::MandateChanged { .. }
+            | LeaseChange::DrawAnnounced { .. }
+            | LeaseChange::DrawMade { .. }
+            | LeaseChange::DrawMissed(_)
+            | LeaseChange::DrawFailed { .. }
             | LeaseChange::ExtraAdded { .. }
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)

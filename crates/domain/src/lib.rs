@@ -5,6 +5,7 @@
 
 pub mod allocation;
 pub mod arrival;
+pub mod autopay;
 pub mod bank_account;
 pub mod banking_day;
 pub mod calendar;

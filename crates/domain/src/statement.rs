@@ -106,6 +106,11 @@ impl ChargeNames {
                 | LeaseChange::Terminated { .. }
                 | LeaseChange::RentChanged { .. }
                 | LeaseChange::SharesChanged(_)
+                | LeaseChange::MandateChanged { .. }
+                | LeaseChange::DrawAnnounced { .. }
+                | LeaseChange::DrawMade { .. }
+                | LeaseChange::DrawMissed(_)
+                | LeaseChange::DrawFailed { .. }
                 | LeaseChange::ExtraAdded { .. }
                 | LeaseChange::ExtraEnded { .. }
                 | LeaseChange::PolicyChanged(_)
@@ -171,6 +176,11 @@ fn of_lease(line: Line, event: &LeaseEvent, names: &ChargeNames) -> Line {
         | LeaseChange::Terminated { .. }
         | LeaseChange::RentChanged { .. }
         | LeaseChange::SharesChanged(_)
+        | LeaseChange::MandateChanged { .. }
+        | LeaseChange::DrawAnnounced { .. }
+        | LeaseChange::DrawMade { .. }
+        | LeaseChange::DrawMissed(_)
+        | LeaseChange::DrawFailed { .. }
         | LeaseChange::ExtraAdded { .. }
         | LeaseChange::ExtraEnded { .. }
         | LeaseChange::PolicyChanged(_)

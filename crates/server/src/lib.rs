@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api;
 pub mod app;
+pub mod autopay;
 pub mod bank;
 pub mod clock;
 pub mod co_tenants;

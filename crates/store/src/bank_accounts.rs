@@ -142,6 +142,13 @@ pub async fn list(tx: &mut Tx, owner: UserId, page: Page) -> Result<Vec<BankAcco
     rows.into_iter().map(AccountRow::into_account).collect()
 }
 
+/// The account that a person pays with and is paid on unless another one is named.
+pub async fn find_primary(tx: &mut Tx, owner: UserId) -> Result<Option<BankAccount>, StoreError> {
+    let row: Option<AccountRow> =
+        tx.fetch_optional("SELECT * FROM bank_accounts WHERE user_id = $1 AND is_primary", (owner.0,)).await?;
+    row.map(AccountRow::into_account).transpose()
+}
+
 /// Whether there is any account at all.
 pub async fn any(tx: &mut Tx) -> Result<bool, StoreError> {
     let (any,): (bool,) = tx.fetch_one("SELECT EXISTS (SELECT 1 FROM bank_accounts)", ()).await?;

@@ -1,7 +1,9 @@
 //! Who of the renters of a lease has given what for its charges.
 
+use directpay_domain::calendar;
 use directpay_domain::co_tenants::Given;
 use directpay_domain::id::{ChargeId, LeaseId, UserId};
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -16,6 +18,37 @@ pub struct Contribution {
     pub renter_id: UserId,
     /// How much, as far as banks have seen it.
     pub given: Given,
+}
+
+/// What is left of a source of money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// The payment, or the credit that the landlord gave.
+    pub source: Uuid,
+    /// Whose payment; nobody's if the landlord let it off.
+    pub renter_id: Option<UserId>,
+    /// How much, in minor units.
+    pub minor: i64,
+    /// It was drawn for all that is due by this day.
+    pub drawn_for: Option<Date>,
+}
+
+/// The credit of a lease, and whose it is.
+pub async fn credit(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Left>, StoreError> {
+    let rows: Vec<(Uuid, i64, Option<Uuid>, Option<i64>)> = tx
+        .fetch_all(
+            "SELECT c.source_id, c.amount, p.initiated_by, d.due_date FROM credits c
+             LEFT JOIN payments p ON p.id = c.source_id LEFT JOIN draws d ON d.payment_id = c.source_id
+             WHERE c.lease_id = $1",
+            (lease.0,),
+        )
+        .await?;
+    rows.into_iter()
+        .map(|(source, minor, renter, due)| {
+            let due = due.map(calendar::date_from_number).transpose().map_err(StoreError::damaged("date"))?;
+            Ok(Left { source, renter_id: renter.map(UserId), minor, drawn_for: due })
+        })
+        .collect()
 }
 
 /// What the renters of a lease have given for its charges: payments that banks are moving or have moved.

@@ -114,9 +114,10 @@ pub fn breaks(error: &sqlx::Error, name: &str) -> bool {
 }
 
 /// How SQLite names the unique constraints and indexes that callers react to.
-const UNIQUE_COLUMNS: [(&str, &str); 2] = [
+const UNIQUE_COLUMNS: [(&str, &str); 3] = [
     ("users_email", "users.email_key"),
     ("bank_accounts_linked_once", "bank_accounts.user_id, bank_accounts.fingerprint"),
+    ("mandates_one_each", "mandates.lease_id, mandates.renter_id"),
 ];
 
 /// Which page of a list: newest first, `limit` rows with ids below `before`.

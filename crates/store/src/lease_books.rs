@@ -9,6 +9,7 @@ use directpay_domain::allocation::{Allocation, Books, Credit, Open};
 use directpay_domain::calendar;
 use directpay_domain::charge::{ChargeKind, Place};
 use directpay_domain::id::{ChargeId, LeaseId, UserId};
+use jiff::civil::Date;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -77,9 +78,9 @@ impl LeaseBooks {
             "AND c.posted_at IS NOT NULL AND c.voided_at IS NULL AND c.applied < c.amount"
         );
         const CREDIT: Sql = sql!(
-            "SELECT c.lease_id, c.source_id, c.amount FROM",
+            "SELECT c.lease_id, c.source_id, c.amount, d.due_date FROM",
             each(id uuid),
-            "credits c WHERE c.lease_id =",
+            "credits c LEFT JOIN draws d ON d.payment_id = c.source_id WHERE c.lease_id =",
             field(id)
         );
         let ids = distinct(leases.map(|id| id.0));
@@ -91,14 +92,23 @@ impl LeaseBooks {
             open.entry(lease).or_default().push(Open { place: place(&kind, due_date, id)?, minor });
         }
         let mut credit: HashMap<Uuid, Vec<Credit>> = HashMap::new();
+        let mut drawn_for: HashMap<Uuid, Vec<(Uuid, Date)>> = HashMap::new();
         if with_credit {
-            for (lease, source, minor) in tx.fetch_each::<_, (Uuid, Uuid, i64)>(CREDIT, &ids, ()).await? {
+            type Row = (Uuid, Uuid, i64, Option<i64>);
+            for (lease, source, minor, due) in tx.fetch_each::<_, Row>(CREDIT, &ids, ()).await? {
                 credit.entry(lease).or_default().push(Credit { source, minor });
+                if let Some(due) = due {
+                    let due = calendar::date_from_number(due).map_err(StoreError::damaged("date"))?;
+                    drawn_for.entry(lease).or_default().push((source, due));
+                }
             }
         }
         let shelves = accounts.into_iter().map(|(lease, version, landlord)| {
             let (open, credit) = (open.remove(&lease), credit.remove(&lease));
-            let books = Books::new(open.unwrap_or_default(), credit.unwrap_or_default());
+            let mut books = Books::new(open.unwrap_or_default(), credit.unwrap_or_default());
+            for (source, due) in drawn_for.remove(&lease).unwrap_or_default() {
+                books.earmark(source, due);
+            }
             (LeaseId(lease), Shelf { landlord_id: UserId(landlord), version, books })
         });
         Ok(LeaseBooks { shelves: shelves.collect(), rows: Vec::new() })

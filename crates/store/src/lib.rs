@@ -6,6 +6,7 @@
 
 pub mod access;
 mod audit;
+pub mod autopay;
 pub mod bank_accounts;
 pub mod bank_book;
 pub mod charges;

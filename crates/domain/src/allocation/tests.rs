@@ -221,3 +221,19 @@ proptest! {
 fn sum<T>(of: &[(T, i64)]) -> i64 {
     of.iter().map(|(_, minor)| minor).sum()
 }
+
+#[test]
+fn money_drawn_for_a_day_pays_for_all_that_is_due_by_it_and_for_rent_later() {
+    let extra = |due_date| Place::new(ChargeKind::Extra, due_date, ChargeId(Uuid::from_u128(900)));
+    let drawn = || {
+        let mut books = Books::new([], [Credit { source: FIRST_PAYMENT, minor: 10_000 }]);
+        books.earmark(FIRST_PAYMENT, date(2026, 3, 1));
+        books
+    };
+    let pays = |due_date| drawn().charge(extra(due_date), 10_000).len();
+    assert_eq!(pays(date(2026, 2, 1)), 1);
+    assert_eq!(pays(date(2026, 3, 1)), 1);
+    assert_eq!(pays(date(2026, 3, 2)), 0);
+    let rent = Place::new(ChargeKind::Rent, date(2026, 4, 1), ChargeId(Uuid::from_u128(901)));
+    assert_eq!(drawn().charge(rent, 10_000).len(), 1);
+}

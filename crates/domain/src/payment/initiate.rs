@@ -1,7 +1,7 @@
 //! The first fact of a payment: who may pay whom, from where to where, how much and by which rail.
 
 use super::event::Initiated;
-use super::{AccountSnapshot, Actor, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Snapshot, Terms};
+use super::{AccountSnapshot, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Snapshot, Terms};
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::invalid::Invalid;
@@ -262,7 +262,7 @@ fn first_event_of(payment: &Payment, new: NewEvent) -> Event {
         previous_status: None,
         status: payment.status,
         occurred_at: terms.initiated_at,
-        actor: Actor::User(terms.initiated_by),
+        actor: new.actor,
         request_id: new.request_id,
         reason: None,
         metadata: Snapshot::of(payment),

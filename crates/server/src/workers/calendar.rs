@@ -1,26 +1,25 @@
-//! Noticing that a day has begun.
+//! Noticing that a day has begun, and looking after the mandates of its leases.
 
 use anyhow::Context;
-use directpay_store::lease_ledger;
+use directpay_store::{autopay as store_autopay, lease_ledger};
 
 use super::{Round, Shift};
 use crate::bank::BankConnection;
-use crate::daily_pass;
+use crate::{autopay, daily_pass};
 
-/// Goes through the leases for which a day has begun.
+/// Goes through the leases for which a day has begun, and then through the mandates on them.
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
     let app = &shift.app;
     let mut tx = app.db.begin_read().await?;
-    let is_due = lease_ledger::is_pass_due(&mut tx, app.clock.business()).await.context("looking for a new day")?;
+    let now = app.clock.business();
+    let is_pass_due = lease_ledger::is_pass_due(&mut tx, now).await.context("looking for a new day")?;
+    let is_look_due = store_autopay::is_look_due(&mut tx, now).await.context("looking for mandates")?;
     drop(tx);
-    if !is_due {
-        return Ok(Round::Idle);
+    let passed = if is_pass_due { daily_pass::run(app).await.context("the daily pass")? } else { 0 };
+    if 0 < passed {
+        tracing::info!(passed, "a day has begun for leases");
     }
-    let passed = daily_pass::run(app).await.context("the daily pass")?;
-    if passed == 0 {
-        // Another process has them.
-        return Ok(Round::Idle);
-    }
-    tracing::info!(passed, "a day has begun for leases");
-    Ok(Round::Worked)
+    let looked = if is_look_due { autopay::run(app).await.context("looking after mandates")? } else { 0 };
+    // Due and not done: another process has it.
+    Ok(if passed + looked == 0 { Round::Idle } else { Round::Worked })
 }

@@ -79,6 +79,14 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "read_clock" => ("", none, Right::Renter, 200, SeeTheSame),
         "advance_clock" => ("", json!({"seconds": 1}), Right::Admin, 200, refused(403, 403)),
         "read_lease_history" | "list_extras" | "read_late_fees" => (lease, none, Right::Renter, 200, FindNothing),
+        "sign_mandate" => {
+            let body = json!({"cap": "1", "idempotency_key": "matrix-mandate"});
+            (things.unsigned.as_str(), body, Right::Renter, 201, FindNothing)
+        }
+        "list_mandates" => (lease, none, Right::Landlord, 200, FindNothing),
+        "pause_mandate" | "resume_mandate" => (things.mandate.as_str(), none, Right::Renter, 200, FindNothing),
+        "revoke_mandate" => (things.mandate.as_str(), none, Right::Renter, 200, FindNothing),
+        "skip_draw" => (things.mandate.as_str(), json!({"due_date": "2090-01-01"}), Right::Renter, 422, FindNothing),
         "read_shares" => (lease, none, Right::Renter, 200, FindNothing),
         "set_shares" => (lease, json!({"shares": []}), Right::Landlord, 200, FindNothing),
         "read_quote" => (things.asked_quote.as_str(), none, Right::Renter, 200, FindNothing),
@@ -129,6 +137,10 @@ struct Things {
     extra: String,
     /// The lease and the query of a quote.
     asked_quote: String,
+    /// A lease that goes on, without a mandate.
+    unsigned: String,
+    /// Another one and a mandate on it.
+    mandate: String,
 }
 
 impl Things {
@@ -140,7 +152,18 @@ impl Things {
         let charge = home.landlord.post(&of_lease("charges"), &key).await.must(201).id();
         let pet = json!({"description": "Pet", "amount": "1", "start_date": "2090-01-01", "idempotency_key": "pet"});
         let extra = home.landlord.post(&of_lease("extras"), &pet).await.must(201).id();
+        let goes_on = async || {
+            let property = home.landlord.add_property().await.id();
+            let terms = without(&terms(&property, &home.renter.id), "end_date");
+            home.landlord.post("/api/v1/leases/", &terms).await.must(201).id()
+        };
+        let (unsigned, signed) = (goes_on().await, goes_on().await);
+        let path = format!("/api/v1/leases/{signed}/autopay");
+        let mandate = json!({"cap": "1", "idempotency_key": "mandate"});
+        let mandate = home.renter.post(&path, &mandate).await.must(201).id();
         Things {
+            unsigned,
+            mandate: format!("{signed} {mandate}"),
             charge: format!("{} {charge}", home.lease),
             extra: format!("{} {extra}", home.lease),
             asked_quote: format!("{}?amount=1", home.lease),

@@ -13,14 +13,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use directpay_domain::id::UserId;
+use directpay_domain::property::{ZoneName, day_begins};
 use directpay_domain::rail::DelayScale;
+use directpay_domain::time::DAY_US;
 use directpay_domain::user::{Email, Password, Role};
+use directpay_server::autopay;
 use directpay_server::clock::{self, Clock, Stopwatch};
 use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
-use directpay_server::daily_pass::LocalDay;
+use directpay_server::daily_pass::{self, LocalDay};
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
 use directpay_store::users::{self, NewUser, User};
-use directpay_store::{Db, audit};
+use directpay_store::{Db, audit, lease_ledger};
 use jiff::civil::Date;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
@@ -248,6 +251,27 @@ impl TestApp {
     /// The day where the properties of the tests lie.
     pub(crate) fn today(&self) -> Date {
         LocalDay::at("America/New_York", self.clock.business()).unwrap().date
+    }
+
+    /// Goes on to the noon of `day`, through its pass and the draws after it. Not by whole days: some have 23 or 25 hours.
+    pub(crate) async fn go_on_to(&self, day: Date) {
+        let zone = ZoneName::parse("America/New_York").unwrap();
+        let noon = day_begins(&zone, day).plus_micros(DAY_US / 2);
+        self.clock.advance(noon.micros() - self.clock.business().micros());
+        assert_eq!(self.today(), day);
+        daily_pass::run(&self.running.app).await.unwrap();
+        // The worker may have been quicker with some, and not be done with them.
+        until("the day has begun everywhere", async || {
+            let mut tx = self.db().begin_read().await.unwrap();
+            !lease_ledger::is_pass_due(&mut tx, self.clock.business()).await.unwrap()
+        })
+        .await;
+        autopay::run(&self.running.app).await.unwrap();
+        until("all mandates are looked after", async || {
+            let mut tx = self.db().begin_read().await.unwrap();
+            !directpay_store::autopay::is_look_due(&mut tx, self.clock.business()).await.unwrap()
+        })
+        .await;
     }
 
     /// A landlord and a renter with an account each, and a lease between them.

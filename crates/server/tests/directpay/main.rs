@@ -3,6 +3,7 @@
 
 mod accounts;
 mod authorization;
+mod autopay;
 mod bad_input;
 mod co_tenants;
 mod document;

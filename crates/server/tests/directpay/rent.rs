@@ -1,9 +1,6 @@
 //! What a lease charges, what pays for it, and what happens when it is not paid.
 
-use directpay_domain::property::{ZoneName, day_begins};
-use directpay_domain::time::DAY_US;
 use directpay_server::daily_pass;
-use directpay_store::lease_ledger;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -67,21 +64,6 @@ impl<'a> Flat<'a> {
     }
 }
 
-/// Goes on to the noon of `day`, and through its pass. Not by whole days: some have 23 or 25 hours.
-async fn go_on_to(app: &TestApp, day: Date) {
-    let zone = ZoneName::parse("America/New_York").unwrap();
-    let noon = day_begins(&zone, day).plus_micros(DAY_US / 2);
-    app.clock.advance(noon.micros() - app.clock.business().micros());
-    assert_eq!(app.today(), day);
-    daily_pass::run(&app.running.app).await.unwrap();
-    // The worker may have been quicker with some, and not be done with them.
-    until("the day has begun everywhere", async || {
-        let mut tx = app.db().begin_read().await.unwrap();
-        !lease_ledger::is_pass_due(&mut tx, app.clock.business()).await.unwrap()
-    })
-    .await;
-}
-
 #[test]
 fn rent_is_owed_from_its_day_on_and_what_is_left_over_pays_for_the_next() {
     on_both(async |app| {
@@ -106,9 +88,9 @@ fn rent_is_owed_from_its_day_on_and_what_is_left_over_pays_for_the_next() {
             .unwrap()
             .parse()
             .unwrap();
-        go_on_to(app, next.yesterday().unwrap()).await;
+        app.go_on_to(next.yesterday().unwrap()).await;
         assert_eq!(flat.charges().await.len(), 1);
-        go_on_to(app, next).await;
+        app.go_on_to(next).await;
         let both = ["RENT PAID 0.00 0.00 1500.00", "RENT OPEN 1300.00 0.00 200.00"];
         assert_eq!(flat.charges().await, both);
         // Once more, and by others at the same time.
@@ -131,12 +113,12 @@ fn a_lease_that_cannot_be_read_holds_up_no_other() {
         set_zone("Mars/Olympus").await;
         let next = sound.begins.saturating_add(1.month());
 
-        go_on_to(app, next).await;
+        app.go_on_to(next).await;
         assert_eq!(sound.charges().await.len(), 2);
 
         // It is looked at again, and then nothing is missing.
         set_zone("America/New_York").await;
-        go_on_to(app, next.tomorrow().unwrap()).await;
+        app.go_on_to(next.tomorrow().unwrap()).await;
         assert_eq!(damaged.charges().await.len(), 2);
     });
 }
@@ -186,12 +168,12 @@ fn late_rent_costs_a_fee_after_the_day_is_over_and_a_waiver_lets_it_off() {
         assert_eq!(ahead["preview"][0]["amount"], "50.00");
         assert_eq!(ahead["preview"][0]["day"], late.to_string());
 
-        go_on_to(app, late).await;
+        app.go_on_to(late).await;
         assert_eq!(flat.charges().await.len(), 1, "whoever pays today is not late");
-        go_on_to(app, late.tomorrow().unwrap()).await;
+        app.go_on_to(late.tomorrow().unwrap()).await;
         let owed = ["RENT OPEN 0.01 0.00 1499.99", "LATE_FEE OPEN 50.00 0.00 0.00"];
         assert_eq!(flat.charges().await, owed);
-        go_on_to(app, late.saturating_add(20.days())).await;
+        app.go_on_to(late.saturating_add(20.days())).await;
         assert_eq!(flat.charges().await, owed, "once is once");
 
         let fee = flat.charge_of("LATE_FEE").await;
@@ -212,7 +194,7 @@ fn fees_are_the_same_after_days_of_silence() {
         flat.landlord_sets("late-fees", &rule).await.must(200);
 
         // One leap over two rents and their fees.
-        go_on_to(app, flat.begins.saturating_add(40.days())).await;
+        app.go_on_to(flat.begins.saturating_add(40.days())).await;
 
         let (rent, fee) = ("RENT OPEN 1500.00 0.00 0.00", "LATE_FEE OPEN 75.00 0.00 0.00");
         assert_eq!(flat.charges().await, [rent, fee, rent, fee]);
@@ -226,15 +208,15 @@ fn no_fee_is_due_while_a_payment_is_on_its_way_and_all_of_them_if_it_comes_back(
         let rule = json!({"kind": "FLAT", "amount": "10", "frequency": "DAILY", "cap": "35", "fee_from_offset": 1});
         flat.landlord_sets("late-fees", &rule).await.must(200);
         let payment = flat.home.renter.pay("pending", &flat.payment("1500.00", "INSTANT")).await.must(201);
-        go_on_to(app, flat.begins.saturating_add(3.days())).await;
+        app.go_on_to(flat.begins.saturating_add(3.days())).await;
         assert_eq!(flat.charges().await, ["RENT OPEN 1500.00 0.00 0.00"]);
 
         flat.home.renter.post(&format!("/api/v1/payments/{}/cancel", payment.id()), &json!({})).await.must(200);
-        go_on_to(app, flat.begins.saturating_add(4.days())).await;
+        app.go_on_to(flat.begins.saturating_add(4.days())).await;
 
         let fee = "LATE_FEE OPEN 10.00 0.00 0.00";
         assert_eq!(flat.charges().await, ["RENT OPEN 1500.00 0.00 0.00", fee, fee, fee]);
-        go_on_to(app, flat.begins.saturating_add(9.days())).await;
+        app.go_on_to(flat.begins.saturating_add(9.days())).await;
         assert_eq!(flat.charges().await[4..], ["LATE_FEE OPEN 5.00 0.00 0.00"], "the cap holds");
     });
 }
@@ -257,7 +239,7 @@ fn a_landlord_charges_voids_and_changes_what_is_not_due_yet() {
         });
         let made = flat.home.landlord.post(&flat.path("charges"), &deposit).await.must(201);
         assert_eq!(made["status"], "SCHEDULED");
-        go_on_to(app, tomorrow).await;
+        app.go_on_to(tomorrow).await;
         let all = ["RENT OPEN 1500.00 0.00 0.00", "ONE_OFF OPEN 25.00 0.00 0.00", "DEPOSIT OPEN 1500.00 0.00 0.00"];
         assert_eq!(flat.charges().await, all);
 

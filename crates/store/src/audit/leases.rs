@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::histories::{LineRow, agrees};
-use super::{Check, PAGE};
+use super::{Check, PAGE, mandates};
 use crate::charges::{Charge, ChargeRow};
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -39,6 +39,7 @@ struct Checks {
     sequence: Check,
     charges: Check,
     postings: Check,
+    mandates: Check,
 }
 
 pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
@@ -46,6 +47,7 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
         sequence: Check::new("lease events have no gap and say what their bodies say"),
         charges: Check::new("charges are owed, and taken back, by events"),
         postings: Check::new("postings of leases are those of their events"),
+        mandates: Check::new("mandates and draws are those of their events"),
     };
     let mut after = Uuid::nil();
     loop {
@@ -62,8 +64,8 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
             checks.one(tx, lease).await?;
         }
     }
-    let Checks { sequence, charges, postings } = checks;
-    Ok(vec![sequence, charges, postings, charges_applied(tx).await?, sources_used_once(tx).await?])
+    let Checks { sequence, charges, postings, mandates } = checks;
+    Ok(vec![sequence, charges, postings, mandates, charges_applied(tx).await?, sources_used_once(tx).await?])
 }
 
 impl Checks {
@@ -98,6 +100,9 @@ impl Checks {
             self.charges.breach(Some(format!("lease {id}: {breach}")));
         }
         self.charges.examined += u64::try_from(charges.len()).unwrap_or(0);
+        let (count, breach) = mandates::check(tx, id, &events).await?;
+        self.mandates.breach(breach.map(|breach| format!("lease {id}: {breach}")));
+        self.mandates.examined += u64::try_from(count).unwrap_or(0);
         Ok(())
     }
 }
@@ -155,6 +160,11 @@ fn wrong_charges(events: &[LeaseEvent], charges: &[Charge]) -> Vec<String> {
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }
             | LeaseChange::SharesChanged(_)
+            | LeaseChange::MandateChanged { .. }
+            | LeaseChange::DrawAnnounced { .. }
+            | LeaseChange::DrawMade { .. }
+            | LeaseChange::DrawMissed(_)
+            | LeaseChange::DrawFailed { .. }
             | LeaseChange::ExtraAdded { .. }
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)

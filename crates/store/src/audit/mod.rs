@@ -6,6 +6,7 @@
 mod bank;
 mod histories;
 mod leases;
+mod mandates;
 mod totals;
 
 use crate::db::Db;

@@ -1,5 +1,6 @@
 //! Who rents what, and what is due when.
 
+pub mod autopay;
 pub mod charges;
 pub mod extras;
 pub mod history;

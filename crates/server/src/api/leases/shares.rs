@@ -263,7 +263,7 @@ pub async fn read_shares(
 ) -> Result<Json<SharesView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
     let lease = find_visible(&mut tx, caller, id).await?;
-    let shared = shared_charges(&mut tx, &lease).await?;
+    let shared = shared_charges(&mut tx, &lease, None).await?;
     let currency = lease.terms.rent.currency();
     let view = |renter: &RenterOfLease, part: Part| SharedView {
         renter_id: renter.id,
