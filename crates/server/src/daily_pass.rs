@@ -54,6 +54,11 @@ impl LocalDay {
         Ok(LocalDay { zone, date })
     }
 
+    /// The zone of the calendar.
+    pub fn zone(&self) -> &ZoneName {
+        &self.zone
+    }
+
     /// The date that the same calendar shows at `moment`.
     pub fn date_of(&self, moment: Instant) -> Date {
         property::local_date(&self.zone, moment.timestamp())
