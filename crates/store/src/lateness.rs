@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::charges::{Charge, ChargeRow};
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::payments::{self, PendingRent};
 
 /// Money and the moment since which it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +59,8 @@ pub async fn counting(tx: &mut Tx, charge: ChargeId) -> Result<Vec<Counting>, St
 
 /// Rent of a lease that was accepted and that no bank has seen yet: it is on its way as well. Oldest first.
 pub async fn pending(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Counting>, StoreError> {
-    let rows: Vec<(i64, i64)> = tx
-        .fetch_all(
-            "SELECT initiated_at, amount FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT'
-             ORDER BY id",
-            (lease.0,),
-        )
-        .await?;
-    rows.into_iter().map(|(since, minor)| counted(since, minor)).collect()
+    let pending = payments::pending_rent(tx, lease).await?.into_iter();
+    Ok(pending.map(|PendingRent { initiated_at, minor, .. }| Counting { since: initiated_at, minor }).collect())
 }
 
 fn counted(since: i64, minor: i64) -> Result<Counting, StoreError> {

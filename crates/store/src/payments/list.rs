@@ -4,6 +4,7 @@ use directpay_domain::id::{LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::{Payment, Status};
 use directpay_domain::rail::Rail;
+use directpay_domain::time::Instant;
 use uuid::Uuid;
 
 use super::{Stored, distinct};
@@ -130,13 +131,29 @@ pub async fn list_by_renter(tx: &mut Tx, renter: UserId, page: Page) -> Result<V
     into_payments(tx.fetch_all(LIST, (renter.0, page.before, page.limit)).await?)
 }
 
-/// Rent of a lease that no bank has seen.
-pub async fn pending_rent(tx: &mut Tx, lease: LeaseId) -> Result<Vec<PaymentId>, StoreError> {
-    let ids: Vec<(Uuid,)> = tx
+/// Rent that was accepted and that no bank has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRent {
+    /// Which payment.
+    pub id: PaymentId,
+    /// When it was initiated.
+    pub initiated_at: Instant,
+    /// How much, in minor units.
+    pub minor: i64,
+}
+
+/// Rent of a lease that was accepted and that no bank has seen, oldest first.
+pub async fn pending_rent(tx: &mut Tx, lease: LeaseId) -> Result<Vec<PendingRent>, StoreError> {
+    let rows: Vec<(Uuid, i64, i64)> = tx
         .fetch_all(
-            "SELECT id FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT' ORDER BY id",
+            "SELECT id, initiated_at, amount FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'RENT'
+             ORDER BY id",
             (lease.0,),
         )
         .await?;
-    Ok(ids.into_iter().map(|(id,)| PaymentId(id)).collect())
+    let pending = |(id, micros, minor)| {
+        let initiated_at = Instant::from_micros(micros).map_err(StoreError::damaged("time"))?;
+        Ok(PendingRent { id: PaymentId(id), initiated_at, minor })
+    };
+    rows.into_iter().map(pending).collect()
 }

@@ -9,7 +9,8 @@ mod row;
 pub(crate) use initiate::distinct;
 pub use initiate::{Fresh, Initiated, Outcome, initiate};
 pub use list::{
-    Filter, find, find_all, find_by_key, find_for_party, list_by_landlord, list_by_renter, list_for_lease, pending_rent,
+    Filter, PendingRent, find, find_all, find_by_key, find_for_party, list_by_landlord, list_by_renter, list_for_lease,
+    pending_rent,
 };
 pub use record::{Held, Instructed, Recorded, Verdict, hold, hold_remembered, record, record_held};
 pub(crate) use row::{PaymentRow, Stored};

@@ -12,8 +12,9 @@ use directpay_domain::policy::{Policy, PolicySpan};
 use directpay_domain::share::BasisPoints;
 use directpay_domain::text::Line;
 use directpay_store::lease_ledger::LeaseLedger;
-use directpay_store::leases::{self, LateFeeTerms};
-use directpay_store::{Tx, payments};
+use directpay_store::Tx;
+use directpay_store::leases::{self, LateFeeTerms, Lease};
+use directpay_store::payments::{self, PendingRent};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -106,10 +107,10 @@ async fn cancel_pending(app: &App, tx: &mut Tx, caller: Caller, id: LeaseId, rea
     let pending = payments::pending_rent(tx, id).await?;
     let cancelled: Vec<_> = pending
         .into_iter()
-        .map(|payment_id| {
+        .map(|PendingRent { id, .. }| {
             let reason = Reason::new("PAYMENTS_BLOCKED", format!("The landlord blocked payments: {reason}"));
             let (actor, request_id) = (Actor::User(caller.user_id), Some(request_id::current()));
-            instruct::payment(app, payment_id, Command::Cancel(Some(reason)), actor, request_id)
+            instruct::payment(app, id, Command::Cancel(Some(reason)), actor, request_id)
         })
         .collect();
     payments::record(tx, &cancelled).await?;
