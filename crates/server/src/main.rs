@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use directpay_server::commands::{admin, demo, export, health, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
@@ -28,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// API and embedded workers in one process; runs when no command is named, with settings from the environment
+    /// API and embedded workers in one process; runs when no command is named
     Serve(ServeArgs),
     /// Workers only; any number beside any number of `serve --no-workers` on one PostgreSQL
     Worker(WorkArgs),
@@ -78,17 +79,36 @@ struct HealthArgs {
     listen: std::net::SocketAddr,
 }
 
-/// For `directpay` without a command.
+/// For `directpay` without a command: what `serve` takes.
 #[derive(Parser)]
 struct Bare {
     #[command(flatten)]
     serve: ServeArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Reads the arguments. Flags that only `serve` has are taken for its own where no command is named, and what is wrong with one of
+/// them is said.
+fn read_arguments() -> Cli {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return cli,
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
+        Err(error) => error.exit(),
+    };
+    match Bare::try_parse() {
+        Ok(Bare { serve, database, log }) => Cli { command: Some(Command::Serve(serve)), database, log },
+        Err(of_serve) if of_serve.kind() != ErrorKind::UnknownArgument => of_serve.exit(),
+        Err(_) => error.exit(),
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     // Every file that is made is for its owner only: database, log, lock, secrets.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cli = Cli::parse();
+    let cli = read_arguments();
     start_log(&cli.log)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
 }
