@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, demo, export, health, serve, verify};
+use directpay_server::commands::{admin, demo, export, health, run_day, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
@@ -39,6 +39,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Re-fold every payment and check every invariant
     Verify,
+    /// Sandbox: go to a day, and do what is due on it
+    RunDay(run_day::RunDayArgs),
     /// Administrators
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -121,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Worker(work)) => serve::worker(&database, work).await?,
         Some(Command::Migrate) => migrate(&database).await?,
         Some(Command::Demo(args)) => demo::demo(&args).await?,
+        Some(Command::RunDay(args)) => run_day::run_day(&database, args).await?,
         Some(Command::Verify) => return verify::verify(&database).await,
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
         Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,

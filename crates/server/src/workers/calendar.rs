@@ -5,7 +5,7 @@ use directpay_store::lease_ledger;
 
 use super::{Round, Shift};
 use crate::bank::BankConnection;
-use crate::daily_pass;
+use crate::daily_pass::{self, Tally};
 
 /// Goes through the leases for which a day has begun.
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
@@ -17,10 +17,10 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
         return Ok(Round::Idle);
     }
     let passed = daily_pass::run(app).await.context("the daily pass")?;
-    if passed == 0 {
+    if passed == Tally::default() {
         // Another process has them.
         return Ok(Round::Idle);
     }
-    tracing::info!(passed, "a day has begun for leases");
+    tracing::info!(?passed, "a day has begun for leases");
     Ok(Round::Worked)
 }
