@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use krilla::geom::Point;
 use krilla::surface::Surface;
 use krilla::text::{Font, GlyphId, KrillaGlyph};
-use rustybuzz::{Direction, UnicodeBuffer};
+use rustybuzz::{Direction, ShapePlan, UnicodeBuffer, script};
 use unicode_bidi::{BidiInfo, Level};
 
 use super::NoStatement;
@@ -20,6 +20,8 @@ use super::sheet::{Length, ratio};
 pub(super) struct Face {
     font: Font,
     shaper: rustybuzz::Face<'static>,
+    /// How Latin letters and numbers are shaped: to find that out anew for each text would take almost as long as to shape it.
+    latin: ShapePlan,
     missing: Missing,
 }
 
@@ -41,7 +43,8 @@ impl Face {
         let square = shaper.glyph_index('\u{25A1}')?;
         let advance = shaper.glyph_hor_advance(square)?;
         let missing = Missing { glyph_id: square.0.into(), advance: advance.into() };
-        Some(Face { font: Font::new(file.into(), 0)?, shaper, missing })
+        let latin = ShapePlan::new(&shaper, Direction::LeftToRight, Some(script::LATIN), None, &[]);
+        Some(Face { font: Font::new(file.into(), 0)?, shaper, latin, missing })
     }
 
     /// The weight of most of the text.
@@ -75,7 +78,14 @@ impl Face {
         buffer.push_str(text.get(range.clone()).unwrap_or_default());
         buffer.guess_segment_properties();
         buffer.set_direction(direction);
-        let shaped = rustybuzz::shape(&self.shaper, &[], buffer);
+        let is_latin =
+            direction == Direction::LeftToRight && [script::LATIN, script::UNKNOWN].contains(&buffer.script());
+        let shaped = if is_latin {
+            buffer.set_script(script::LATIN);
+            rustybuzz::shape_with_plan(&self.shaper, &self.latin, buffer)
+        } else {
+            rustybuzz::shape(&self.shaper, &[], buffer)
+        };
         let place = |cluster: u32| range.start + usize::try_from(cluster).unwrap_or_default();
         let mut starts: Vec<usize> = shaped.glyph_infos().iter().map(|info| place(info.cluster)).collect();
         starts.sort_unstable();

@@ -112,7 +112,8 @@ fn the_same_statement_is_the_same_bytes() {
 
 #[test]
 fn any_name_is_written() {
-    let renters = ["Nguyễn Thị Minh Khai", "陳大文", "محمد علي", "שלום כהן", "Ελένη", "Анна", "👩‍👩‍👧", "हिन्दी", "\u{301}x"];
+    let renters =
+        ["Nguyễn Thị Minh Khai", "陳大文", "محمد علي", "שלום כהן", "Ελένη", "Анна", "👩‍👩‍👧", "हिन्दी", "\u{301}x"];
     let about = About { renters: renters.map(str::to_owned).to_vec(), landlord: "字".repeat(200), ..about() };
     let mut odd = statement(2);
     odd.lines[0].description = format!("({}) {}", renters.join(" "), "W".repeat(500));
