@@ -154,6 +154,7 @@ impl ChargeNames {
                 | LeaseChange::ExtraEnded { .. }
                 | LeaseChange::PolicyChanged(_)
                 | LeaseChange::LateFeeRuleChanged { .. }
+                | LeaseChange::ChargeNoticeChanged(_)
                 | LeaseChange::ChargeAdded(_) => None,
             },
             Fact::Payment(..) => None,
@@ -218,6 +219,7 @@ fn of_lease(line: Line, event: &LeaseEvent, names: &ChargeNames) -> Line {
         | LeaseChange::ExtraEnded { .. }
         | LeaseChange::PolicyChanged(_)
         | LeaseChange::LateFeeRuleChanged { .. }
+        | LeaseChange::ChargeNoticeChanged(_)
         | LeaseChange::ChargeAdded(_) => Line { description: event.change.event_type().name().to_owned(), ..line },
     }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod authorization;
 mod bad_input;
+mod charge_notice;
 mod document;
 mod harness;
 mod idempotency;

@@ -58,11 +58,13 @@ fn a_lease_of_three_months_and_one_payment() {
         let today = today(app);
 
         let now = balance(&home.renter, &lease, "").await;
+        let next_is_near = start.saturating_add(4.months()) <= today.saturating_add(14.days());
+        let upcoming = if next_is_near { "1500.00" } else { "0.00" };
         assert_eq!(
             now.body,
             json!({
                 "lease_id": lease, "as_of": today.to_string(), "currency": "USD", "balance": "4000.00",
-                "open": "4000.00", "credit": "0.00", "on_the_way": "0.00",
+                "open": "4000.00", "credit": "0.00", "on_the_way": "0.00", "upcoming": upcoming,
             })
         );
         assert_eq!(balance(&home.landlord, &lease, &format!("?as_of={today}")).await.body, now.body);
@@ -75,7 +77,11 @@ fn a_lease_of_three_months_and_one_payment() {
         ] {
             let then = balance(&home.renter, &lease, &format!("?as_of={as_of}")).await;
             assert_eq!((&then["balance"], &then["as_of"]), (&json!(expected), &json!(as_of.to_string())));
-            assert!(["open", "credit", "on_the_way"].iter().all(|field| then[*field].is_null()), "{}", then.text);
+            assert!(
+                ["open", "credit", "on_the_way", "upcoming"].iter().all(|field| then[*field].is_null()),
+                "{}",
+                then.text
+            );
         }
         let tomorrow = format!("/api/v1/leases/{lease}/balance?as_of={}", today.tomorrow().unwrap());
         assert_eq!(
@@ -164,12 +170,6 @@ async fn csv_says_the_same(home: &Home<'_>, lease: &str, whole: &Answer) {
 }
 
 #[test]
-fn money_on_its_way_counts_and_what_is_paid_ahead_is_credit() {
-    on_both_with(IN_TIME, async |app| {
-        let home = app.home().await;
-        let (lease, _) = lease_of_three_months(app, &home).await;
-        let rent = json!({"lease_id": lease, "amount": "7000.00", "rail": "STANDARD_ACH"});
-#[test]
 fn a_statement_on_paper_says_what_the_others_say() {
     on_both(async |app| {
         let home = app.home().await;
@@ -216,6 +216,12 @@ async fn pdf(app: &TestApp, who: &Visitor<'_>, lease: &str, query: &str) -> Vec<
     document.get_pages().keys().map(|page| document.extract_text(&[*page]).unwrap()).collect()
 }
 
+#[test]
+fn money_on_its_way_counts_and_what_is_paid_ahead_is_credit() {
+    on_both_with(IN_TIME, async |app| {
+        let home = app.home().await;
+        let (lease, _) = lease_of_three_months(app, &home).await;
+        let rent = json!({"lease_id": lease, "amount": "7000.00", "rail": "STANDARD_ACH"});
         let payment = home.renter.pay("rent", &rent).await.must(201).id();
         home.renter.wait_until(&payment, "PROCESSING").await;
 

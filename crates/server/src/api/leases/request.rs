@@ -1,6 +1,7 @@
 //! A new lease as it is asked for, and its parsing.
 
 use directpay_domain::calendar::parse_date;
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::{BankAccountId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
@@ -53,6 +54,9 @@ pub struct NewLease {
     /// How a share is computed: ACTUAL (default), THIRTY_DAY or ANNUAL.
     #[schema(example = "ACTUAL")]
     proration: Option<String>,
+    /// How many days before its due date a charge is shown as one of those to be paid; 14 if omitted.
+    #[schema(example = 14, minimum = 0, maximum = 90)]
+    charge_notice_days: Option<i64>,
 }
 
 /// A new lease, parsed; nothing that it names has been looked up.
@@ -61,6 +65,7 @@ pub(super) struct Agreement {
     pub(super) renter: NamedRenter,
     pub(super) payee_account_id: Option<BankAccountId>,
     pub(super) terms: LeaseTerms,
+    pub(super) charge_notice: ChargeNotice,
 }
 
 /// A renter and the field that names this person.
@@ -77,9 +82,11 @@ impl NewLease {
         let renter = self.parse_renter(&mut errors);
         let payee = errors.take_optional("payee_account_id", self.payee_account_id.as_deref(), parse_id);
         let terms = self.parse_terms(&mut errors);
-        match (property_id, renter, payee, terms) {
-            (Some(property_id), Some(renter), Some(payee), Some(terms)) if errors.is_empty() => {
-                Ok(Agreement { property_id, renter, payee_account_id: payee, terms })
+        let notice = errors.take_optional("charge_notice_days", self.charge_notice_days, ChargeNotice::parse);
+        match (property_id, renter, payee, terms, notice) {
+            (Some(property_id), Some(renter), Some(payee), Some(terms), Some(notice)) if errors.is_empty() => {
+                let charge_notice = notice.unwrap_or_default();
+                Ok(Agreement { property_id, renter, payee_account_id: payee, terms, charge_notice })
             }
             _ => Err(errors.into_error()),
         }

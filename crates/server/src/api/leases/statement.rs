@@ -14,7 +14,7 @@ use directpay_domain::time::Instant;
 use directpay_store::leases::Lease;
 use directpay_store::properties::{self, Property};
 use directpay_store::statement::{entries, last_event, standing};
-use directpay_store::{Tx, users};
+use directpay_store::{Tx, charges, users};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -52,6 +52,9 @@ pub struct BalanceView {
     /// Rent that was accepted and has not arrived; null for a past day.
     #[schema(example = "1000.00")]
     on_the_way: Option<String>,
+    /// What is not charged yet and falls due within the lease's notice (`charge_notice_days`); null for a past day.
+    #[schema(example = "1500.00")]
+    upcoming: Option<String>,
 }
 
 /// Of which day.
@@ -96,6 +99,7 @@ pub async fn read_balance(
         open: None,
         credit: None,
         on_the_way: None,
+        upcoming: None,
     };
     match as_of {
         Some(day) if today.date < day => {
@@ -107,10 +111,12 @@ pub async fn read_balance(
         // All that was recorded counts, also what the clock of another machine says happens tomorrow.
         Some(_) | None => {
             let standing = standing(&mut tx, id).await?;
+            let upcoming = charges::list_due(&mut tx, id, lease.charge_notice.through(today.date)).await?;
             Ok(Json(BalanceView {
                 open: Some(money(standing.open_minor)),
                 credit: Some(money(standing.credit_minor)),
                 on_the_way: Some(money(standing.on_the_way_minor)),
+                upcoming: Some(money(upcoming.iter().map(|charge| charge.amount.minor()).sum())),
                 ..view
             }))
         }
@@ -240,7 +246,9 @@ impl StatementQuery {
             Some(name) if name.eq_ignore_ascii_case("JSON") => Format::Json,
             Some(name) if name.eq_ignore_ascii_case("CSV") => Format::Csv,
             Some(name) if name.eq_ignore_ascii_case("PDF") => Format::Pdf,
-            Some(_) => return Err(ApiError::bad_query("format", Invalid::new("unknown", "must be one of JSON CSV PDF"))),
+            Some(_) => {
+                return Err(ApiError::bad_query("format", Invalid::new("unknown", "must be one of JSON CSV PDF")));
+            }
         };
         Ok(Wanted { from, to, format })
     }
@@ -302,7 +310,8 @@ pub async fn read_statement(
     match wanted.format {
         Format::Json => Ok(Json(StatementView::new(id, statement, currency)).into_response()),
         Format::Csv => {
-            let csv = StatementView::new(id, statement, currency).to_csv().map_err(|error| ApiError::internal(&error))?;
+            let csv =
+                StatementView::new(id, statement, currency).to_csv().map_err(|error| ApiError::internal(&error))?;
             Ok(file("text/csv; charset=utf-8", "csv", csv))
         }
         Format::Pdf => {
