@@ -36,6 +36,8 @@ CREATE TABLE leases (
     policy TEXT NOT NULL,
     policy_from BIGINT,
     policy_until BIGINT,
+    -- So many days before its due date a charge is shown as one of those to be paid.
+    charge_notice_days BIGINT NOT NULL,
     terminated_at BIGINT,
     created_at BIGINT NOT NULL,
     CONSTRAINT leases_dates CHECK (ends_on IS NULL OR starts_on <= ends_on),
@@ -45,7 +47,8 @@ CREATE TABLE leases (
     CONSTRAINT leases_first_period CHECK (first_period IN ('PRORATE', 'FULL', 'NONE')),
     CONSTRAINT leases_last_period CHECK (last_period IN ('PRORATE', 'FULL')),
     CONSTRAINT leases_proration CHECK (proration IN ('ACTUAL', 'THIRTY_DAY', 'ANNUAL')),
-    CONSTRAINT leases_policy CHECK (policy IN ('ANY', 'FULL_BALANCE', 'BLOCK_ALL'))
+    CONSTRAINT leases_policy CHECK (policy IN ('ANY', 'FULL_BALANCE', 'BLOCK_ALL')),
+    CONSTRAINT leases_charge_notice CHECK (charge_notice_days BETWEEN 0 AND 90)
     /*postgres: , CONSTRAINT leases_overlap
         EXCLUDE USING gist (property_id WITH =, int8range(starts_on, ends_on, '[]') WITH &&) */
 ) /*sqlite: WITHOUT ROWID */;

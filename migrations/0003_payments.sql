@@ -77,9 +77,9 @@ CREATE TABLE events (
         OR event_type = 'payment_completed' OR event_type = 'payment_failed' OR event_type = 'payment_returned'
         OR event_type = 'payment_cancelled'),
     CONSTRAINT events_lease_type CHECK (stream <> 'LEASE' OR event_type IN ('lease_entered', 'lease_terminated',
-        'rent_changed', 'shares_changed', 'extra_added', 'extra_ended', 'payment_policy_changed', 'late_fee_rule_changed', 'charge_added',
-        'charge_posted', 'charge_voided', 'credit_granted', 'mandate_changed', 'draw_announced', 'draw_made',
-        'draw_missed', 'draw_failed'))
+        'rent_changed', 'shares_changed', 'extra_added', 'extra_ended', 'payment_policy_changed', 'late_fee_rule_changed',
+        'charge_notice_changed', 'charge_added', 'charge_posted', 'charge_voided', 'credit_granted', 'mandate_changed',
+        'draw_announced', 'draw_made', 'draw_missed', 'draw_failed'))
 );
 
 -- Lines of the journal entry that an event caused. One line moves one amount from one account to another,

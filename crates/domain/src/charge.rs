@@ -1,9 +1,11 @@
 //! What a lease charges, and what takes a charge back.
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ChargeId;
+use crate::invalid::Invalid;
 use crate::names::names;
 
 /// What a charge is for, in the order in which money pays for it.
@@ -75,6 +77,41 @@ impl Place {
 /// The rank of rent in the order.
 const RENT_RANK: u8 = 1;
 
+/// How many days before its due date a charge is shown as one of those to be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChargeNotice {
+    days: i64,
+}
+
+impl ChargeNotice {
+    const DAYS_MAX: i64 = 90;
+
+    /// Checks a number from outside; anything but 0 to 90 is `out_of_range`.
+    pub fn parse(days: i64) -> Result<ChargeNotice, Invalid> {
+        if !(0..=ChargeNotice::DAYS_MAX).contains(&days) {
+            return Err(Invalid::new("out_of_range", "must be 0 to 90 days"));
+        }
+        Ok(ChargeNotice { days })
+    }
+
+    /// The number of days.
+    pub fn days(self) -> i64 {
+        self.days
+    }
+
+    /// The last due date of which the charges are shown on `today`.
+    pub fn through(self, today: Date) -> Date {
+        today.saturating_add(self.days.days())
+    }
+}
+
+impl Default for ChargeNotice {
+    /// Two weeks: a renter who is paid every other week sees the rent before the last pay day.
+    fn default() -> ChargeNotice {
+        ChargeNotice { days: 14 }
+    }
+}
+
 /// Why a landlord forgoes money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -95,3 +132,28 @@ names!(CreditKind {
     WriteOff = "WRITE_OFF",
     Correction = "CORRECTION",
 });
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, Some(date(2026, 2, 20)))]
+    #[case(14, Some(date(2026, 3, 6)))]
+    #[case(90, Some(date(2026, 5, 21)))]
+    #[case(-1, None)]
+    #[case(91, None)]
+    fn a_charge_is_shown_up_to_ninety_days_ahead(#[case] days: i64, #[case] through: Option<Date>) {
+        let notice = ChargeNotice::parse(days).ok();
+        assert_eq!(notice.map(|notice| notice.through(date(2026, 2, 20))), through);
+    }
+
+    #[test]
+    fn a_charge_is_shown_two_weeks_ahead_unless_somebody_says_otherwise() {
+        assert_eq!(ChargeNotice::default().days(), 14);
+        assert_eq!(ChargeNotice::default().through(Date::MAX), Date::MAX);
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::autopay::MandateStatus;
-use crate::charge::{ChargeKind, CreditKind};
+use crate::charge::{ChargeKind, ChargeNotice, CreditKind};
 use crate::co_tenants::ShareTerms;
 use crate::id::{ChargeId, EventId, LeaseId, PaymentId, UserId};
 use crate::late_fee::LateFeeRule;
@@ -107,6 +107,9 @@ pub enum LeaseChange {
         /// What it costs.
         rule: Option<LateFeeRule>,
     },
+    /// The landlord chose how early charges are shown.
+    #[serde(rename = "charge_notice_changed")]
+    ChargeNoticeChanged(ChargeNotice),
     /// The landlord charges something once.
     #[serde(rename = "charge_added")]
     ChargeAdded(PostedCharge),
@@ -237,6 +240,8 @@ pub enum LeaseEventType {
     PolicyChanged,
     /// See [`LeaseChange::LateFeeRuleChanged`].
     LateFeeRuleChanged,
+    /// See [`LeaseChange::ChargeNoticeChanged`].
+    ChargeNoticeChanged,
     /// See [`LeaseChange::ChargeAdded`].
     ChargeAdded,
     /// See [`LeaseChange::ChargePosted`].
@@ -266,6 +271,7 @@ names!(LeaseEventType {
     ExtraEnded = "extra_ended",
     PolicyChanged = "payment_policy_changed",
     LateFeeRuleChanged = "late_fee_rule_changed",
+    ChargeNoticeChanged = "charge_notice_changed",
     ChargeAdded = "charge_added",
     ChargePosted = "charge_posted",
     ChargeVoided = "charge_voided",
@@ -289,6 +295,7 @@ impl LeaseChange {
             LeaseChange::ExtraEnded { .. } => LeaseEventType::ExtraEnded,
             LeaseChange::PolicyChanged(_) => LeaseEventType::PolicyChanged,
             LeaseChange::LateFeeRuleChanged { .. } => LeaseEventType::LateFeeRuleChanged,
+            LeaseChange::ChargeNoticeChanged(_) => LeaseEventType::ChargeNoticeChanged,
             LeaseChange::ChargeAdded(_) => LeaseEventType::ChargeAdded,
             LeaseChange::ChargePosted(_) => LeaseEventType::ChargePosted,
             LeaseChange::ChargeVoided { .. } => LeaseEventType::ChargeVoided,
@@ -336,6 +343,7 @@ impl LeaseChange {
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)
             | LeaseChange::LateFeeRuleChanged { .. }
+            | LeaseChange::ChargeNoticeChanged(_)
             | LeaseChange::ChargeAdded(_)
             | LeaseChange::ChargeVoided { was_posted: false, .. } => return None,
         };

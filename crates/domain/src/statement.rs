@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use jiff::civil::Date;
 use uuid::Uuid;
 
+use crate::calendar::day_before;
 use crate::charge::{ChargeKind, CreditKind};
 use crate::id::{ChargeId, PaymentId};
 use crate::lease_event::{LeaseChange, LeaseEvent, PostedCharge};
@@ -92,6 +93,50 @@ pub fn balance_on(lines: &[Line], as_of: Date) -> i64 {
     lines[..through].last().map_or(0, |line| line.balance_minor)
 }
 
+/// What a lease went through on some days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The first day; `None` from the beginning.
+    pub from: Option<Date>,
+    /// The last day; `None` to the end.
+    pub to: Option<Date>,
+    /// What was owed before the first day, in minor units.
+    pub opening_minor: i64,
+    /// In the order of their dates.
+    pub lines: Vec<Line>,
+    /// What was owed after the last day, in minor units.
+    pub closing_minor: i64,
+}
+
+impl Statement {
+    /// What of all `lines` of a lease lies between two days, both included.
+    pub fn of(lines: Vec<Line>, from: Option<Date>, to: Option<Date>) -> Statement {
+        let opening_minor = from.map_or(0, |from| balance_on(&lines, day_before(from)));
+        let wanted = |line: &Line| from.is_none_or(|from| from <= line.date) && to.is_none_or(|to| line.date <= to);
+        let lines: Vec<Line> = lines.into_iter().filter(wanted).collect();
+        let closing_minor = lines.last().map_or(opening_minor, |line| line.balance_minor);
+        Statement { from, to, opening_minor, lines, closing_minor }
+    }
+
+    /// By how much its lines make the debt grow, and by how much they make it less, in minor units.
+    pub fn turnover(&self) -> Turnover {
+        let sum = |total: i64, line: &Line| total.saturating_add(line.amount_minor);
+        Turnover {
+            charged_minor: self.lines.iter().filter(|line| 0 < line.amount_minor).fold(0, sum),
+            credited_minor: self.lines.iter().filter(|line| line.amount_minor < 0).fold(0, sum).saturating_neg(),
+        }
+    }
+}
+
+/// What the lines of a statement come to, in minor units, neither less than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turnover {
+    /// Charges, and payments that came back.
+    pub charged_minor: i64,
+    /// Payments, credits, and charges that were taken back.
+    pub credited_minor: i64,
+}
+
 /// What posted charges are for; a void or a waiver names only the charge.
 struct ChargeNames(HashMap<ChargeId, String>);
 
@@ -115,6 +160,7 @@ impl ChargeNames {
                 | LeaseChange::ExtraEnded { .. }
                 | LeaseChange::PolicyChanged(_)
                 | LeaseChange::LateFeeRuleChanged { .. }
+                | LeaseChange::ChargeNoticeChanged(_)
                 | LeaseChange::ChargeAdded(_) => None,
             },
             Fact::Payment(..) => None,
@@ -185,6 +231,7 @@ fn of_lease(line: Line, event: &LeaseEvent, names: &ChargeNames) -> Line {
         | LeaseChange::ExtraEnded { .. }
         | LeaseChange::PolicyChanged(_)
         | LeaseChange::LateFeeRuleChanged { .. }
+        | LeaseChange::ChargeNoticeChanged(_)
         | LeaseChange::ChargeAdded(_) => Line { description: event.change.event_type().name().to_owned(), ..line },
     }
 }
@@ -257,7 +304,7 @@ fn payment_in_words(kind: Kind, event: &Event) -> String {
 }
 
 /// `1 March to 31 March 2026`; the year stands twice only where there are two.
-fn days(first: Date, last: Date) -> String {
+pub fn days(first: Date, last: Date) -> String {
     let day = |date: Date| format!("{} {}", date.day(), month(date));
     if first == last {
         format!("{} {}", day(first), first.year())

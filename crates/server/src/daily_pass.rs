@@ -23,13 +23,14 @@ use directpay_store::lateness::{self, Counting};
 use directpay_store::lease_ledger::{self, DuePass, LeaseLedger, NewCredit, Passed};
 use directpay_store::leases::{self, LateFeeTerms, Lease};
 use directpay_store::payments::{self, PendingRent};
-use directpay_store::{StoreError, Tx};
+use directpay_store::{Db, StoreError, Tx};
 use jiff::civil::Date;
 
 use crate::api::auth::Caller;
 use crate::api::request_id;
 use crate::app::App;
-use crate::{clock, instruct};
+use crate::clock::{self, Clock};
+use crate::instruct;
 
 /// Leases in one transaction: on SQLite nobody else writes meanwhile.
 const BATCH_MAX: i64 = 100;
@@ -53,6 +54,11 @@ impl LocalDay {
         let zone = ZoneName::parse(time_zone).map_err(|source| StoreError::Damaged { what: "time zone", source })?;
         let date = property::local_date(&zone, now.timestamp());
         Ok(LocalDay { zone, date })
+    }
+
+    /// The zone of the calendar.
+    pub fn zone(&self) -> &ZoneName {
+        &self.zone
     }
 
     /// The date that the same calendar shows at `moment`.
@@ -85,20 +91,20 @@ pub async fn write_schedule(tx: &mut Tx, lease: &Lease, today: Date) -> Result<(
     charges::reconcile(tx, lease.id, &scheduled, describe, || ChargeId(clock::new_id())).await
 }
 
-/// Posts what is due of a lease by the end of `through`, oldest first.
+/// Posts what is due of a lease by the end of `through`, oldest first, and says how much that is.
 pub async fn post_due(
     tx: &mut Tx,
     ledger: &mut LeaseLedger,
     lease: LeaseId,
     through: Date,
     new: impl Fn() -> NewEvent,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let mut due = charges::list_due(tx, lease, through).await?;
     due.sort_by_key(|charge| (charge.due_date, charge.place()));
     for charge in &due {
         ledger.post(charge, new())?;
     }
-    Ok(())
+    Ok(due.len())
 }
 
 /// Takes back what was posted of a lease's schedule and is not owed by its present terms, because it ended earlier: a charge
@@ -191,35 +197,70 @@ pub async fn change_terms(
     ledger.write(tx).await
 }
 
-/// Goes through all leases for which a day has begun, and says how many there were.
-pub async fn run(app: &App) -> Result<u64, StoreError> {
-    let now = app.clock.business();
-    let mut passed = 0;
+/// What a pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Leases for which a day has begun.
+    pub leases: usize,
+    /// Charges that fell due.
+    pub charges: usize,
+    /// Late fees.
+    pub fees: usize,
+    /// Leases that could not be read and are looked at later; the log says why.
+    pub put_off: usize,
+}
+
+impl Tally {
+    /// Counts what another pass did as well.
+    pub fn add(&mut self, other: Tally) {
+        self.leases += other.leases;
+        self.charges += other.charges;
+        self.fees += other.fees;
+        self.put_off += other.put_off;
+    }
+
+    /// Whether there may be more leases where these were.
+    fn is_full(self) -> bool {
+        i64::try_from(self.leases + self.put_off).is_ok_and(|gone| BATCH_MAX <= gone)
+    }
+}
+
+/// Goes through all leases for which a day has begun.
+pub async fn run(app: &App) -> Result<Tally, StoreError> {
+    run_in(&app.db, &app.clock).await
+}
+
+/// The same for a process that has nothing but a database and the time.
+pub async fn run_in(db: &Db, clock: &Clock) -> Result<Tally, StoreError> {
+    let now = clock.business();
+    let mut passed = Tally::default();
     loop {
-        let claimed = match run_batch(app, now, None).await {
+        let batch = match run_batch(db, clock, now, None).await {
             Err(error) if !error.is_passing() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a batch of leases failed; they are tried one by one"
                 );
-                run_each(app, now).await?
+                run_each(db, clock, now).await?
             }
-            claimed => claimed?,
+            batch => batch?,
         };
-        passed += u64::try_from(claimed).unwrap_or_default();
-        if claimed < BATCH_MAX {
+        passed.add(batch);
+        if !batch.is_full() {
             return Ok(passed);
         }
     }
 }
 
-/// Goes through up to [`BATCH_MAX`] leases in one transaction, or through `only` one, and says how many there were.
-async fn run_batch(app: &App, now: Instant, only: Option<LeaseId>) -> Result<i64, StoreError> {
-    let mut tx = app.db.begin().await?;
+/// Goes through up to [`BATCH_MAX`] leases in one transaction, or through `only` one.
+async fn run_batch(db: &Db, clock: &Clock, now: Instant, only: Option<LeaseId>) -> Result<Tally, StoreError> {
+    let mut tx = db.begin().await?;
     let claimed = lease_ledger::claim_due_passes(&mut tx, now, only, BATCH_MAX).await?;
     if claimed.is_empty() {
-        return Ok(0);
+        return Ok(Tally::default());
     }
+    let new = || by_itself(clock);
+    let mut tally = Tally { leases: claimed.len(), ..Tally::default() };
     let ids: Vec<_> = claimed.iter().map(|due| due.lease_id).collect();
     let mut today = Vec::with_capacity(claimed.len());
     for due in &claimed {
@@ -227,53 +268,58 @@ async fn run_batch(app: &App, now: Instant, only: Option<LeaseId>) -> Result<i64
     }
     let mut ledger = LeaseLedger::open(&mut tx, ids.iter().copied()).await?;
     for (due, today) in claimed.iter().zip(&today) {
-        begin(app, &mut tx, &mut ledger, due, today).await?;
+        tally.charges += begin(&mut tx, &mut ledger, due, today, new).await?;
     }
     ledger.write(&mut tx).await?;
     // Fees see what was posted and paid a moment ago.
     let mut ledger = LeaseLedger::open(&mut tx, ids).await?;
     for (due, today) in claimed.iter().zip(&today) {
-        look_back(app, &mut tx, &mut ledger, due, today).await?;
+        tally.fees += look_back(&mut tx, &mut ledger, due, today, new).await?;
     }
     ledger.write(&mut tx).await?;
     let passed: Vec<_> = claimed.iter().zip(&today).map(|(due, today)| (due.lease_id, today.passed())).collect();
     lease_ledger::mark_passed(&mut tx, &passed).await?;
     tx.commit().await?;
-    Ok(i64::try_from(claimed.len()).unwrap_or(BATCH_MAX))
+    Ok(tally)
 }
 
 /// Goes through leases in a transaction each: one that is damaged is put off, loudly, and holds up no other.
-async fn run_each(app: &App, now: Instant) -> Result<i64, StoreError> {
-    let mut tx = app.db.begin().await?;
+async fn run_each(db: &Db, clock: &Clock, now: Instant) -> Result<Tally, StoreError> {
+    let mut tx = db.begin().await?;
     let due = lease_ledger::claim_due_passes(&mut tx, now, None, BATCH_MAX).await?;
     drop(tx);
+    let mut tally = Tally::default();
     for one in &due {
         let lease_id = one.lease_id;
-        match run_batch(app, now, Some(lease_id)).await {
+        match run_batch(db, clock, now, Some(lease_id)).await {
             Err(error) if !error.is_passing() => {
                 tracing::error!(%lease_id, error = &error as &dyn std::error::Error, "the day of a lease cannot begin");
-                let mut tx = app.db.begin().await?;
+                let mut tx = db.begin().await?;
                 lease_ledger::put_off_pass(&mut tx, lease_id, now.plus_micros(OUR_FAULT_PAUSE_US)).await?;
                 tx.commit().await?;
+                tally.put_off += 1;
             }
-            gone => {
-                gone?;
-            }
+            gone => tally.add(gone?),
         }
     }
-    Ok(i64::try_from(due.len()).unwrap_or(BATCH_MAX))
+    Ok(tally)
+}
+
+/// What a new event of the pass is made with.
+fn by_itself(clock: &Clock) -> NewEvent {
+    let actor = instruct::system(COMPONENT);
+    NewEvent { id: clock::new_id().into(), occurred_at: clock.business(), actor, request_id: None }
 }
 
 /// The schedule reaches further, and what is due is posted.
 async fn begin(
-    app: &App,
     tx: &mut Tx,
     ledger: &mut LeaseLedger,
     due: &DuePass,
     today: &LocalDay,
-) -> Result<(), StoreError> {
-    let Some(lease) = leases::find(tx, due.lease_id).await? else { return Ok(()) };
-    let new = || instruct::new_event(app, instruct::system(COMPONENT), None).0;
+    new: impl Fn() -> NewEvent,
+) -> Result<usize, StoreError> {
+    let Some(lease) = leases::find(tx, due.lease_id).await? else { return Ok(0) };
     if lease.terms.ends_on.is_none_or(|end| due.passed_on <= end) {
         write_schedule(tx, &lease, today.date).await?;
     }
@@ -282,16 +328,18 @@ async fn begin(
 
 /// Whoever pays in the course of a day is not late on it: a day's fee is known when the day is over.
 async fn look_back(
-    app: &App,
     tx: &mut Tx,
     ledger: &mut LeaseLedger,
     due: &DuePass,
     today: &LocalDay,
-) -> Result<(), StoreError> {
-    for fee in missing_fees(tx, due.lease_id, due.passed_on, today, day_before(today.date)).await? {
-        ledger.make(fee.into_charge(due.lease_id), instruct::new_event(app, instruct::system(COMPONENT), None).0)?;
+    new: impl Fn() -> NewEvent,
+) -> Result<usize, StoreError> {
+    let missing = missing_fees(tx, due.lease_id, due.passed_on, today, day_before(today.date)).await?;
+    let count = missing.len();
+    for fee in missing {
+        ledger.make(fee.into_charge(due.lease_id), new())?;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A late fee that should exist and does not.

@@ -16,4 +16,5 @@ pub mod remembered;
 pub mod running;
 pub mod sandbox_clock;
 pub mod secrets;
+pub mod statement_pdf;
 pub mod workers;

@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, demo, export, health, serve, verify};
+use directpay_server::commands::{admin, demo, export, health, run_day, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
@@ -28,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// API and embedded workers in one process; runs when no command is named, with settings from the environment
+    /// API and embedded workers in one process; runs when no command is named
     Serve(ServeArgs),
     /// Workers only; any number beside any number of `serve --no-workers` on one PostgreSQL
     Worker(WorkArgs),
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Re-fold every payment and check every invariant
     Verify,
+    /// Sandbox: go to a day, and do what is due on it
+    RunDay(run_day::RunDayArgs),
     /// Administrators
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -78,17 +81,36 @@ struct HealthArgs {
     listen: std::net::SocketAddr,
 }
 
-/// For `directpay` without a command.
+/// For `directpay` without a command: what `serve` takes.
 #[derive(Parser)]
 struct Bare {
     #[command(flatten)]
     serve: ServeArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Reads the arguments. Flags that only `serve` has are taken for its own where no command is named, and what is wrong with one of
+/// them is said.
+fn read_arguments() -> Cli {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return cli,
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
+        Err(error) => error.exit(),
+    };
+    match Bare::try_parse() {
+        Ok(Bare { serve, database, log }) => Cli { command: Some(Command::Serve(serve)), database, log },
+        Err(of_serve) if of_serve.kind() != ErrorKind::UnknownArgument => of_serve.exit(),
+        Err(_) => error.exit(),
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     // Every file that is made is for its owner only: database, log, lock, secrets.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cli = Cli::parse();
+    let cli = read_arguments();
     start_log(&cli.log)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
 }
@@ -101,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Worker(work)) => serve::worker(&database, work).await?,
         Some(Command::Migrate) => migrate(&database).await?,
         Some(Command::Demo(args)) => demo::demo(&args).await?,
+        Some(Command::RunDay(args)) => run_day::run_day(&database, args).await?,
         Some(Command::Verify) => return verify::verify(&database).await,
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
         Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,

@@ -44,7 +44,7 @@ const WIND_UP: Duration = Duration::from_secs(3);
 pub enum Company {
     /// `serve` and `worker`: nobody else may work on the file.
     Alone,
-    /// `verify`, `admin`, `migrate`: beside a server.
+    /// `verify`, `admin`, `migrate`, `run-day`: beside a server.
     Beside,
 }
 
@@ -135,7 +135,7 @@ pub struct Running {
     pub app: App,
     writing: Writing,
     workers: Option<Workers>,
-    follower: Option<Follower>,
+    follower: Follower,
     opened: Opened,
 }
 
@@ -182,7 +182,7 @@ impl Running {
             pulse: Pulse::default(),
         });
         let workers = manner.workers.then(|| Workers::start(&app, bank));
-        let follower = opened.db.is_shared().then(|| Follower::start(&app));
+        let follower = Follower::start(&app);
         Ok(Running { app, writing, workers, follower, opened })
     }
 
@@ -194,9 +194,7 @@ impl Running {
             if let Some(workers) = self.workers {
                 workers.finish().await;
             }
-            if let Some(follower) = self.follower {
-                follower.finish().await;
-            }
+            self.follower.finish().await;
             // The intake ends when its last handle is gone.
             drop(self.app);
             self.writing.finish().await;

@@ -18,7 +18,7 @@ use directpay_domain::bank_account::{AccountNumber, RoutingNumber};
 use directpay_domain::id::BankAccountId;
 use directpay_store::bank_accounts::SealedNumber;
 use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock;
@@ -232,6 +232,11 @@ impl Drop for Vault {
     fn drop(&mut self) {
         self.fingerprint_key.zeroize();
     }
+}
+
+/// The SHA-256 of a text, in hexadecimal.
+pub fn sha256_hex(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Bytes in hexadecimal.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use directpay_domain::bank_account::AccountType;
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::{BankAccountId, ChargeId, EventId, LeaseId, PaymentId, PropertyId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
@@ -225,6 +226,7 @@ fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result
         },
         payee_account_id: None,
         policy: PolicySpan::default(),
+        charge_notice: ChargeNotice::default(),
         terminated_at: None,
         created_at: now(),
     })

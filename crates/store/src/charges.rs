@@ -260,9 +260,7 @@ pub(crate) async fn insert(tx: &mut Tx, charges: &[Charge]) -> Result<(), StoreE
         "ON CONFLICT (lease_id, kind, origin_id, period_start) DO UPDATE SET voided_at = NULL"
     );
     let rows: Vec<_> = charges.iter().map(ChargeRow::from).collect();
-    if !rows.is_empty() {
-        tx.execute_each(INSERT, &rows, ()).await?;
-    }
+    tx.execute_each(INSERT, &rows, ()).await?;
     Ok(())
 }
 
@@ -280,9 +278,7 @@ pub(crate) async fn mark_posted(tx: &mut Tx, posted: &[Moment]) -> Result<(), St
         postgres: "UPDATE charges SET posted_at = r.at FROM jsonb_to_recordset($1) AS r(id uuid, at bigint)
                    WHERE charges.id = r.id",
     };
-    if !posted.is_empty() {
-        tx.execute_each(MARK, posted, ()).await?;
-    }
+    tx.execute_each(MARK, posted, ()).await?;
     Ok(())
 }
 
@@ -293,9 +289,7 @@ pub(crate) async fn mark_voided(tx: &mut Tx, voided: &[Moment]) -> Result<(), St
         postgres: "UPDATE charges SET voided_at = r.at FROM jsonb_to_recordset($1) AS r(id uuid, at bigint)
                    WHERE charges.id = r.id",
     };
-    if !voided.is_empty() {
-        tx.execute_each(MARK, voided, ()).await?;
-    }
+    tx.execute_each(MARK, voided, ()).await?;
     Ok(())
 }
 
@@ -314,9 +308,7 @@ pub(crate) async fn apply(tx: &mut Tx, gains: &[Gain]) -> Result<(), StoreError>
             "UPDATE charges SET applied = applied + r.minor FROM jsonb_to_recordset($1) AS r(id uuid, minor bigint)
                    WHERE charges.id = r.id",
     };
-    if !gains.is_empty() {
-        tx.execute_each(APPLY, gains, ()).await?;
-    }
+    tx.execute_each(APPLY, gains, ()).await?;
     Ok(())
 }
 
@@ -327,8 +319,6 @@ pub(crate) async fn correct(tx: &mut Tx, gains: &[Gain]) -> Result<(), StoreErro
         postgres: "UPDATE charges SET corrected = corrected + r.minor
                    FROM jsonb_to_recordset($1) AS r(id uuid, minor bigint) WHERE charges.id = r.id",
     };
-    if !gains.is_empty() {
-        tx.execute_each(CORRECT, gains, ()).await?;
-    }
+    tx.execute_each(CORRECT, gains, ()).await?;
     Ok(())
 }

@@ -192,13 +192,17 @@ impl Tx {
 
     /// Runs a statement written with `each(…)` for all of `rows` and says how many rows it changed.
     ///
-    /// SQLite runs it once for each of them, PostgreSQL once for all; the values of `binds` begin at `$2`.
+    /// SQLite runs it once for each of them, PostgreSQL once for all, and neither where there is none; the values of `binds`
+    /// begin at `$2`.
     pub(crate) async fn execute_each<T: Serialize + Sync>(
         &mut self,
         sql: impl Into<Sql>,
         rows: &[T],
         binds: impl Binds,
     ) -> sqlx::Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         on_engine!(self, sql, |file| file.execute_each(sql, rows, &binds), |server| {
             let done = query_with(sql, after_rows(rows, binds)?).execute(server).await;
             done.map(|done| done.rows_affected())

@@ -1,6 +1,7 @@
 //! Leases and who is on them.
 
 use directpay_domain::calendar;
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::co_tenants::{self, ShareTerms};
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
 use directpay_domain::late_fee::LateFeeRule;
@@ -40,6 +41,8 @@ pub struct Lease {
     pub payee_account_id: Option<BankAccountId>,
     /// Which payments are taken, and when.
     pub policy: PolicySpan,
+    /// How early charges are shown.
+    pub charge_notice: ChargeNotice,
     /// When it was terminated, if it was.
     pub terminated_at: Option<Instant>,
     /// When it was entered.
@@ -75,6 +78,7 @@ struct LeaseRow {
     policy: String,
     policy_from: Option<i64>,
     policy_until: Option<i64>,
+    charge_notice_days: i64,
     terminated_at: Option<i64>,
     created_at: i64,
 }
@@ -117,6 +121,8 @@ impl LeaseRow {
                 from: self.policy_from.map(date).transpose()?,
                 until: self.policy_until.map(date).transpose()?,
             },
+            charge_notice: ChargeNotice::parse(self.charge_notice_days)
+                .map_err(StoreError::damaged("charge notice"))?,
             terminated_at: self.terminated_at.map(instant).transpose()?,
             created_at: instant(self.created_at)?,
         })
@@ -130,8 +136,9 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, passed: Passed) -> Result<(), St
     let terms = &lease.terms;
     tx.execute(
         "INSERT INTO leases (id, property_id, landlord_id, starts_on, ends_on, rent_amount, currency, payment_due_day,
-                             first_period, last_period, proration, payee_account_id, policy, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                             first_period, last_period, proration, payee_account_id, policy, charge_notice_days,
+                             created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         (
             lease.id.0,
             lease.property_id.0,
@@ -146,6 +153,7 @@ pub async fn insert(tx: &mut Tx, lease: &Lease, passed: Passed) -> Result<(), St
             terms.proration.name(),
             lease.payee_account_id.map(|id| id.0),
             lease.policy.policy.name(),
+            lease.charge_notice.days(),
             lease.created_at.micros(),
         ),
     )
@@ -354,6 +362,12 @@ pub async fn set_policy(tx: &mut Tx, id: LeaseId, span: PolicySpan) -> Result<()
         (id.0, span.policy.name(), span.from.map(calendar::date_to_number), span.until.map(calendar::date_to_number)),
     )
     .await?;
+    Ok(())
+}
+
+/// Writes how early charges are shown.
+pub async fn set_charge_notice(tx: &mut Tx, id: LeaseId, notice: ChargeNotice) -> Result<(), StoreError> {
+    tx.execute("UPDATE leases SET charge_notice_days = $2 WHERE id = $1", (id.0, notice.days())).await?;
     Ok(())
 }
 

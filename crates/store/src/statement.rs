@@ -49,6 +49,12 @@ pub async fn entries(tx: &mut Tx, lease: LeaseId) -> Result<Vec<Entry>, StoreErr
     Ok(entries)
 }
 
+/// The number of the last event in the history of a lease.
+pub async fn last_event(tx: &mut Tx, lease: LeaseId) -> Result<i64, StoreError> {
+    let (version,) = tx.fetch_one("SELECT version FROM lease_accounts WHERE lease_id = $1", (lease.0,)).await?;
+    Ok(version)
+}
+
 /// How a lease stands now, in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {

@@ -7,7 +7,6 @@ use directpay_domain::time::SECOND_US;
 use directpay_domain::user::{Email, Password};
 use directpay_store::access::{self, NewFamily};
 use directpay_store::{StoreError, Tx, users};
-use sha2::{Digest, Sha256};
 
 use super::passwords::PasswordError;
 use super::throttle::{FORGOTTEN_AFTER_US, Subject};
@@ -15,7 +14,7 @@ use super::tokens::{ACCESS_SECONDS, Identity, Unsigned};
 use crate::app::App;
 use crate::clock::{self, NoRandomness};
 use crate::config::RateLimit;
-use crate::secrets::hex;
+use crate::secrets::sha256_hex;
 
 /// How long a refresh token is good.
 const REFRESH_US: i64 = 30 * 86_400 * SECOND_US;
@@ -80,7 +79,7 @@ pub async fn with_password(app: &App, email: &str, password: &str, address: &str
 /// presented it was a thief.
 pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignInError> {
     let now_us = app.clock.process_us();
-    let token_hash = hash(token);
+    let token_hash = sha256_hex(token);
     let mut tx = app.db.begin().await?;
     let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
     if found.is_reused {
@@ -105,7 +104,7 @@ pub async fn revoke(app: &App, token: &str) -> Result<(), SignInError> {
     let mut tx = app.db.begin().await?;
     let family = match app.tokens.verify(token, now_us) {
         Some(identity) => Some(identity.session),
-        None => access::find_token(&mut tx, &hash(token), now_us).await?.map(|found| found.family),
+        None => access::find_token(&mut tx, &sha256_hex(token), now_us).await?.map(|found| found.family),
     };
     if let Some(family) = family {
         access::revoke_family(&mut tx, family, now_us).await?;
@@ -197,10 +196,6 @@ async fn open(app: &App, user_id: UserId, subjects: &Subjects) -> Result<Session
 
 async fn session(app: &App, tx: &mut Tx, identity: Identity, now_us: i64) -> Result<Session, SignInError> {
     let refresh_token = BASE64URL.encode(clock::random_bytes::<32>()?);
-    access::insert_token(tx, &hash(&refresh_token), identity.session, now_us, now_us + REFRESH_US).await?;
+    access::insert_token(tx, &sha256_hex(&refresh_token), identity.session, now_us, now_us + REFRESH_US).await?;
     Ok(Session { access_token: app.tokens.sign(identity, now_us)?, expires_in: ACCESS_SECONDS, refresh_token })
-}
-
-fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use directpay_domain::invalid::Invalid;
-use directpay_domain::time::{DAY_US, Instant, SECOND_US};
+use directpay_domain::time::{Instant, SECOND_US};
 use directpay_store::sandbox_clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,11 +14,7 @@ use super::problem::{Always, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::bank::BankTime;
 use crate::clock::Clock;
-
-/// The longest step: ten years, with three leap days.
-const STEP_MAX_US: i64 = 3_653 * DAY_US;
-/// How far business time can be ahead in all: a hundred years. Dates and times further on were never meant.
-const AHEAD_MAX_US: i64 = 36_525 * DAY_US;
+use crate::sandbox_clock::Step;
 
 /// How far to move business time: exactly one of the three.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,14 +29,6 @@ pub struct AdvanceClock {
     /// Up to this moment, which lies ahead, by ten years at most.
     #[schema(example = "2026-03-01T00:00:00Z", format = DateTime)]
     to: Option<String>,
-}
-
-/// A move of business time that has the right form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Seconds(i64),
-    Days(i64),
-    To(Instant),
 }
 
 impl AdvanceClock {
@@ -64,45 +52,6 @@ impl AdvanceClock {
             }
         }
         Err(errors.into_error())
-    }
-}
-
-impl Step {
-    fn field(self) -> &'static str {
-        match self {
-            Step::Seconds(_) => "seconds",
-            Step::Days(_) => "days",
-            Step::To(_) => "to",
-        }
-    }
-
-    fn is_backward(self) -> Invalid {
-        match self {
-            Step::Seconds(_) | Step::Days(_) => Invalid::new("not_positive", "must be more than zero"),
-            Step::To(_) => {
-                Invalid::new("not_later", "must be later than the present business time, which never goes back")
-            }
-        }
-    }
-
-    /// How many microseconds that is when it is `now` in business time, which is ahead by `ahead_us`. Only forward, and not
-    /// without end.
-    fn micros(self, now: Instant, ahead_us: i64) -> Result<i64, Invalid> {
-        let micros = match self {
-            Step::Seconds(seconds) => seconds.saturating_mul(SECOND_US),
-            Step::Days(days) => days.saturating_mul(DAY_US),
-            Step::To(moment) => moment.micros().saturating_sub(now.micros()),
-        };
-        if micros <= 0 {
-            return Err(self.is_backward());
-        }
-        if STEP_MAX_US < micros {
-            return Err(Invalid::new("too_large", "must not lead more than ten years ahead at once"));
-        }
-        if AHEAD_MAX_US < ahead_us.saturating_add(micros) {
-            return Err(Invalid::new("out_of_range", "must not lead more than a hundred years ahead in all"));
-        }
-        Ok(micros)
     }
 }
 
@@ -179,42 +128,8 @@ fn must_be_ours(time: BankTime) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
-    use rstest::rstest;
 
     use super::*;
-
-    fn now() -> Instant {
-        Instant::parse("2026-01-31T12:00:00Z").unwrap()
-    }
-
-    #[rstest]
-    #[case(Step::Seconds(1), SECOND_US)]
-    #[case(Step::Seconds(315_619_200), STEP_MAX_US)]
-    #[case(Step::Days(2), 2 * DAY_US)]
-    #[case(Step::Days(3653), STEP_MAX_US)]
-    #[case(Step::To(now().plus_micros(1)), 1)]
-    fn a_step_forward_is_taken(#[case] step: Step, #[case] micros: i64) {
-        assert_eq!(step.micros(now(), 0), Ok(micros));
-    }
-
-    #[rstest]
-    #[case(Step::Seconds(0), "not_positive")]
-    #[case(Step::Seconds(i64::MIN), "not_positive")]
-    #[case(Step::Seconds(i64::MAX), "too_large")]
-    #[case(Step::Days(-1), "not_positive")]
-    #[case(Step::Days(3654), "too_large")]
-    #[case(Step::To(now()), "not_later")]
-    #[case(Step::To(now().plus_micros(-1)), "not_later")]
-    #[case(Step::To(now().plus_micros(STEP_MAX_US + 1)), "too_large")]
-    fn a_step_back_or_too_far_is_refused(#[case] step: Step, #[case] code: &str) {
-        assert_eq!(step.micros(now(), 0).unwrap_err().code, code);
-    }
-
-    #[test]
-    fn a_hundred_years_ahead_are_the_end() {
-        assert_eq!(Step::Days(1).micros(now(), AHEAD_MAX_US - DAY_US), Ok(DAY_US));
-        assert_eq!(Step::Days(1).micros(now(), AHEAD_MAX_US - DAY_US + 1).unwrap_err().code, "out_of_range");
-    }
 
     #[test]
     fn a_real_banks_time_cannot_be_moved() {

@@ -63,7 +63,7 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "create_lease" => ("", terms(&things.empty_property, renter), Right::Landlord, 201, refused(422, 403)),
         "list_leases" | "list_payments" => ("", none, Right::Renter, 200, SeeNothing),
         "read_lease" | "read_schedule" | "list_payments_of_lease" => (lease, none, Right::Renter, 200, FindNothing),
-        "read_balance" | "read_statement" => (lease, none, Right::Renter, 200, FindNothing),
+        "read_balance" | "read_statement" | "list_charges" => (lease, none, Right::Renter, 200, FindNothing),
         "list_leases_of_renter" => (renter, none, Right::Landlord, 200, FindNothing),
         "list_leases_of_property" => (property, none, Right::Renter, 200, FindNothing),
         "terminate_lease" => {
@@ -109,6 +109,7 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
             (lease, body, Right::Landlord, 200, FindNothing)
         }
         "set_payment_policy" => (lease, json!({"policy": "ANY", "reason": "x"}), Right::Landlord, 200, FindNothing),
+        "set_charge_notice" => (lease, json!({"charge_notice_days": 30}), Right::Landlord, 200, FindNothing),
         "set_late_fees" => (lease, json!({"kind": "NONE"}), Right::Landlord, 200, FindNothing),
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };

@@ -316,6 +316,7 @@ fn leases(cases: &mut Cases, home: &Home<'_>) {
         ("first_period", json!("SOME"), "unknown"),
         ("last_period", json!("NONE"), "unknown"),
         ("proration", json!("MONTHLY"), "unknown"),
+        ("charge_notice_days", json!(91), "out_of_range"),
         ("deposit", json!("1"), "unknown_field"),
     ] {
         cases.invalid(Landlord, path, with(&good, field, value), &[(field, code)]);
@@ -437,6 +438,7 @@ fn paths(cases: &mut Cases) {
         "/api/v1/properties/../users/me",
         "/api/v1/properties/landlord/x",
         "/api/v1/leases/x/schedule",
+        "/api/v1/leases/x/charges",
         "/api/v1/leases/renter/x",
         "/api/v1/leases/property/x",
         "/api/v1/payments/lease/x",

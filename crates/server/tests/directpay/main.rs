@@ -5,6 +5,7 @@ mod accounts;
 mod authorization;
 mod autopay;
 mod bad_input;
+mod charge_notice;
 mod co_tenants;
 mod document;
 mod harness;

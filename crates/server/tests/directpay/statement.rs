@@ -53,11 +53,13 @@ fn a_lease_of_three_months_and_one_payment() {
         let today = app.today();
 
         let now = balance(&home.renter, &lease, "").await;
+        let next_is_near = start.saturating_add(4.months()) <= today.saturating_add(14.days());
+        let upcoming = if next_is_near { "1500.00" } else { "0.00" };
         assert_eq!(
             now.body,
             json!({
                 "lease_id": lease, "as_of": today.to_string(), "currency": "USD", "balance": "4000.00",
-                "open": "4000.00", "credit": "0.00", "on_the_way": "0.00",
+                "open": "4000.00", "credit": "0.00", "on_the_way": "0.00", "upcoming": upcoming,
             })
         );
         assert_eq!(balance(&home.landlord, &lease, &format!("?as_of={today}")).await.body, now.body);
@@ -70,7 +72,11 @@ fn a_lease_of_three_months_and_one_payment() {
         ] {
             let then = balance(&home.renter, &lease, &format!("?as_of={as_of}")).await;
             assert_eq!((&then["balance"], &then["as_of"]), (&json!(expected), &json!(as_of.to_string())));
-            assert!(["open", "credit", "on_the_way"].iter().all(|field| then[*field].is_null()), "{}", then.text);
+            assert!(
+                ["open", "credit", "on_the_way", "upcoming"].iter().all(|field| then[*field].is_null()),
+                "{}",
+                then.text
+            );
         }
         let tomorrow = format!("/api/v1/leases/{lease}/balance?as_of={}", today.tomorrow().unwrap());
         assert_eq!(
@@ -156,6 +162,53 @@ async fn csv_says_the_same(home: &Home<'_>, lease: &str, whole: &Answer) {
             assert_eq!(row[field], text, "{field}");
         }
     }
+}
+
+#[test]
+fn a_statement_on_paper_says_what_the_others_say() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let (lease, _) = lease_of_three_months(app, &home).await;
+        let rent = json!({"lease_id": lease, "amount": "2000.00", "rail": "INSTANT"});
+        let payment = home.renter.pay("rent", &rent).await.must(201).id();
+        home.renter.wait_until(&payment, "COMPLETED").await;
+        let whole = statement(&home.renter, &lease, "").await;
+        let events = home.renter.get(&format!("/api/v1/leases/{lease}/history")).await.must(200);
+        let last_event = &events["events"].as_array().unwrap().last().unwrap()["sequence"];
+
+        for who in [&home.renter, &home.landlord] {
+            let pages = pdf(app, who, &lease, "?format=pdf").await;
+
+            assert_eq!(pages.len(), 1);
+            for line in whole["lines"].as_array().unwrap() {
+                for field in ["date", "description"] {
+                    assert!(pages[0].contains(line[field].as_str().unwrap()), "{line} is not in {}", pages[0]);
+                }
+            }
+            for said in ["Person 0", "Person 1", "4,000.00", "6,000.00", "Page 1 of 1", &lease] {
+                assert!(pages[0].contains(said), "{said} is not in {}", pages[0]);
+            }
+            assert!(pages[0].contains(&format!("up to event {last_event} of the lease")), "{}", pages[0]);
+            for secret in ["6789", "4321", "First Rental Bank"] {
+                assert!(!pages[0].replace(&lease, "").contains(secret), "{secret} is in {}", pages[0]);
+            }
+        }
+        let before = pdf(app, &home.renter, &lease, "?format=PDF&to=2000-01-01").await;
+        assert!(before[0].contains("From the beginning to 1 January 2000"), "{}", before[0]);
+    });
+}
+
+/// What stands on each page of the statement as PDF.
+async fn pdf(app: &TestApp, who: &Visitor<'_>, lease: &str, query: &str) -> Vec<String> {
+    let path = app.address(&format!("/api/v1/leases/{lease}/statement{query}"));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(path).bearer_auth(&who.token).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/pdf");
+    let name = format!("attachment; filename=\"statement-{lease}.pdf\"");
+    assert_eq!(answer.headers()["content-disposition"], name.as_str());
+    let document = lopdf::Document::load_mem(&answer.bytes().await.unwrap()).unwrap();
+    document.get_pages().keys().map(|page| document.extract_text(&[*page]).unwrap()).collect()
 }
 
 #[test]

@@ -10,7 +10,7 @@ const USER: &str = "created_at email full_name id phone role";
 const ACCOUNT: &str = "account_holder_name account_type bank_name closed_by created_at id is_active is_primary last4 \
                        routing_number token user_id";
 const PROPERTY: &str = "address city created_at id landlord_id name state time_zone unit zip_code";
-const LEASE: &str = "created_at currency end_date first_period id landlord_id last_period payee_account_id \
+const LEASE: &str = "charge_notice_days created_at currency end_date first_period id landlord_id last_period payee_account_id \
                      payment_due_day payment_policy property_id proration rent_amount rent_changes renter_id renter_ids \
                      renters start_date terminated_at";
 const CHARGE: &str = "amount currency description due_date id kind on_the_way open paid period_end period_start posted_at status \

@@ -169,6 +169,7 @@ fn wrong_charges(events: &[LeaseEvent], charges: &[Charge]) -> Vec<String> {
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)
             | LeaseChange::LateFeeRuleChanged { .. }
+            | LeaseChange::ChargeNoticeChanged(_)
             | LeaseChange::ChargeAdded(_) => {}
         }
     }

@@ -62,6 +62,7 @@ fn wrong(events: &[LeaseEvent], rows: &[DrawRow], stands: &BTreeMap<Uuid, &str>)
             | LeaseChange::ExtraEnded { .. }
             | LeaseChange::PolicyChanged(_)
             | LeaseChange::LateFeeRuleChanged { .. }
+            | LeaseChange::ChargeNoticeChanged(_)
             | LeaseChange::ChargeAdded(_)
             | LeaseChange::ChargePosted(_)
             | LeaseChange::ChargeVoided { .. }

@@ -1,5 +1,6 @@
 //! Leases, who sees them, and their schedules.
 
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::{ChargeId, LeaseId, UserId};
 use directpay_domain::schedule::{ScheduledCharge, schedule};
 use directpay_domain::user::Role;
@@ -26,6 +27,7 @@ fn a_lease_is_kept_as_entered_with_its_renters() {
         let ends_on = Some(date(2026, 12, 31));
         let mut lease = world.lease(property, landlord, &[one, two], terms(date(2026, 1, 15), ends_on));
         lease.payee_account_id = Some(account);
+        lease.charge_notice = ChargeNotice::parse(90).unwrap();
         world.keep(async |tx| leases::insert(tx, &lease, passed(date(2026, 1, 15))).await).await;
 
         let found = world.keep(async |tx| leases::find(tx, lease.id).await).await.unwrap();
@@ -33,6 +35,11 @@ fn a_lease_is_kept_as_entered_with_its_renters() {
         assert_eq!(found.terms, lease.terms);
         assert_eq!((found.property_id, found.landlord_id), (property, landlord));
         assert_eq!(found.payee_account_id, Some(account));
+        assert_eq!(found.charge_notice, lease.charge_notice);
+        let none = ChargeNotice::parse(0).unwrap();
+        world.keep(async |tx| leases::set_charge_notice(tx, lease.id, none).await).await;
+        let found = world.keep(async |tx| leases::find(tx, lease.id).await).await.unwrap();
+        assert_eq!(found.charge_notice, none);
         assert_eq!((found.terminated_at, found.created_at), (None, lease.created_at));
         assert_eq!(found.renters.iter().map(|renter| UserId(renter.id)).collect::<Vec<_>>(), [one, two]);
     });

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use directpay_domain::bank_account::AccountType;
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::{BankAccountId, EventId, LeaseId, PaymentId, PropertyId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
@@ -220,6 +221,7 @@ impl World {
             terms,
             payee_account_id: None,
             policy: PolicySpan::default(),
+            charge_notice: ChargeNotice::default(),
             terminated_at: None,
             created_at: self.now(),
         }

@@ -1,8 +1,10 @@
 //! What a landlord charges once, takes back and lets off.
 
+use std::cmp::Reverse;
+
 use axum::extract::State;
 use axum::response::Response;
-use directpay_domain::calendar::parse_date;
+use directpay_domain::calendar::{date_to_number, parse_date};
 use directpay_domain::charge::{ChargeKind, CreditKind};
 use directpay_domain::id::{ChargeId, LeaseId};
 use directpay_domain::invalid::Invalid;
@@ -13,19 +15,20 @@ use directpay_domain::text::Line;
 use directpay_store::Tx;
 use directpay_store::charges::{self, Charge};
 use directpay_store::lease_ledger::{LeaseLedger, NewCredit};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::once::{Made, once};
 use super::view::ChargeView;
-use super::{hold, local_day};
+use super::{find_visible, hold, local_day};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::created_once;
 use crate::api::error::{ApiError, FieldErrors};
-use crate::api::extract::{Id, Ids, Json, KeyHeader, parse_id};
-use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
+use crate::api::extract::{Id, Ids, Json, KeyHeader, List, ListQuery, Query, parse_id};
+use crate::api::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
 
@@ -138,8 +141,53 @@ pub(super) fn parse_limited(amount: &AmountInput, rent: Amount) -> Result<Amount
 
 async fn read_charge(tx: &mut Tx, lease: LeaseId, id: ChargeId) -> Result<ChargeView, ApiError> {
     let charge = charges::find(tx, lease, id).await?.ok_or_else(ApiError::not_found)?;
-    let settled = charges::settled(tx, lease).await?.get(&id).copied().unwrap_or(0);
-    Ok(ChargeView::new(charge, settled))
+    let settled = charges::settled(tx, lease).await?;
+    Ok(ChargeView::settled_by(charge, &settled))
+}
+
+/// List what is to be paid, and what was.
+///
+/// For the parties of the lease and administrators: what was charged so far, and what falls due within the lease's notice
+/// (`charge_notice_days`). Newest first, by due date. What comes later stands in the schedule.
+#[utoipa::path(
+    get,
+    path = "/leases/{id}/charges",
+    tag = "leases",
+    params(("id" = Uuid, Path), ListQuery),
+    responses((status = 200, body = List<ChargeView>, description = "A page of the list"), OfList, OfOne, SignedIn, Always),
+)]
+pub async fn list_charges(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<List<ChargeView>>, ApiError> {
+    let wanted = query.parse()?;
+    let mut tx = app.db.begin_read().await?;
+    let lease = find_visible(&mut tx, caller, id).await?;
+    let today = local_day(&mut tx, &lease, app.clock.business()).await?;
+    let through = lease.charge_notice.through(today.date);
+    let mut shown = charges::list(&mut tx, id).await?;
+    shown.retain(|charge| is_shown(charge, through) && place_in_list(charge) < wanted.page().before);
+    shown.sort_by_key(|charge| Reverse(place_in_list(charge)));
+    let settled = charges::settled(&mut tx, id).await?;
+    Ok(Json(wanted.list(shown, place_in_list, |charge| ChargeView::settled_by(charge, &settled))))
+}
+
+/// Whether a charge is among those to be paid, or was, when the notice reaches to `through`.
+fn is_shown(charge: &Charge, through: Date) -> bool {
+    charge.posted_at.is_some() || charge.voided_at.is_none() && charge.due_date <= through
+}
+
+/// Where a charge stands in a list by due date: the date, and then its id as far as there is room. Pages begin behind such a
+/// place, also when the charge that had it is gone.
+fn place_in_list(charge: &Charge) -> Uuid {
+    let mut place = charge.id.0.into_bytes();
+    let due_date = u32::try_from(date_to_number(charge.due_date)).unwrap_or_default();
+    for (byte, of_date) in place.iter_mut().zip(due_date.to_be_bytes()) {
+        *byte = of_date;
+    }
+    Uuid::from_bytes(place)
 }
 
 /// Why.

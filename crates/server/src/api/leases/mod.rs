@@ -82,7 +82,7 @@ async fn conclude(
     agreement: Agreement,
     now: Instant,
 ) -> Result<(Property, Lease), ApiError> {
-    let Agreement { property_id, renters, renters_field, shares, payee_account_id, terms } = agreement;
+    let Agreement { property_id, renters, renters_field, shares, payee_account_id, terms, charge_notice } = agreement;
     let mut errors = FieldErrors::default();
     let property = errors.take("property_id", find_property(tx, caller, property_id).await?);
     let mut tenants = Vec::with_capacity(renters.len());
@@ -108,6 +108,7 @@ async fn conclude(
         terms,
         payee_account_id,
         policy: PolicySpan::default(),
+        charge_notice,
         terminated_at: None,
         created_at: now,
     };

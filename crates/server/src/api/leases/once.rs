@@ -5,12 +5,12 @@ use directpay_domain::time::Instant;
 use directpay_store::Tx;
 use directpay_store::lease_requests::{self, Asked, Known};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::clock;
+use crate::secrets::sha256_hex;
 
 /// What a request makes.
 pub(super) enum Made {
@@ -29,7 +29,7 @@ pub(super) async fn once(
     what: &impl Serialize,
 ) -> Result<Made, ApiError> {
     let text = serde_json::to_string(what).map_err(|error| ApiError::internal(&error))?;
-    let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha256_hex(&text);
     let makes = clock::new_id();
     let asked = Asked { by: caller.user_id, key, hash: &hash, makes, at: now };
     match lease_requests::ask(tx, asked).await? {

@@ -3,6 +3,7 @@
 use std::slice;
 
 use directpay_domain::calendar::parse_date;
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::co_tenants::AgreedShare;
 use directpay_domain::id::{BankAccountId, PropertyId, UserId};
 use directpay_domain::invalid::Invalid;
@@ -59,6 +60,9 @@ pub struct NewLease {
     /// How a share is computed: ACTUAL (default), THIRTY_DAY or ANNUAL.
     #[schema(example = "ACTUAL")]
     proration: Option<String>,
+    /// How many days before its due date a charge is shown as one of those to be paid; 14 if omitted.
+    #[schema(example = 14, minimum = 0, maximum = 90)]
+    charge_notice_days: Option<i64>,
 }
 
 /// A new lease, parsed; nothing that it names has been looked up.
@@ -71,6 +75,7 @@ pub(super) struct Agreement {
     pub(super) shares: Option<Vec<AgreedShare>>,
     pub(super) payee_account_id: Option<BankAccountId>,
     pub(super) terms: LeaseTerms,
+    pub(super) charge_notice: ChargeNotice,
 }
 
 impl NewLease {
@@ -82,13 +87,22 @@ impl NewLease {
         let renters = errors.take(renters_field, self.parse_renters());
         let payee = errors.take_optional("payee_account_id", self.payee_account_id.as_deref(), parse_id);
         let terms = self.parse_terms(&mut errors);
+        let notice = errors.take_optional("charge_notice_days", self.charge_notice_days, ChargeNotice::parse);
         let rent = terms.as_ref().map(|terms| terms.rent);
         let shares = self.shares.as_deref().zip(renters.as_deref()).zip(rent);
-        let shares = shares.map(|((named, renters), rent)| parse_shares(named, renters, rent, &mut errors));
-        match (property_id, renters, payee, terms) {
-            (Some(property_id), Some(renters), Some(payee), Some(terms)) if errors.is_empty() => {
-                let shares = shares.flatten();
-                Ok(Agreement { property_id, renters, renters_field, shares, payee_account_id: payee, terms })
+        let shares = shares.map(|((named, renters), rent)| parse_shares(named, renters, rent, &mut errors)).flatten();
+        match (property_id, renters, payee, terms, notice) {
+            (Some(property_id), Some(renters), Some(payee), Some(terms), Some(notice)) if errors.is_empty() => {
+                let charge_notice = notice.unwrap_or_default();
+                Ok(Agreement {
+                    property_id,
+                    renters,
+                    renters_field,
+                    shares,
+                    payee_account_id: payee,
+                    terms,
+                    charge_notice,
+                })
             }
             _ => Err(errors.into_error()),
         }

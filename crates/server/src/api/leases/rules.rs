@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use directpay_domain::calendar::{add_months, day_before, parse_date};
+use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::LeaseId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::late_fee::{DueRoll, Fee, FeeKind, Frequency, LateFeeRule};
@@ -11,10 +12,10 @@ use directpay_domain::payment::{Actor, Command, Reason};
 use directpay_domain::policy::{Policy, PolicySpan};
 use directpay_domain::share::BasisPoints;
 use directpay_domain::text::Line;
+use directpay_store::Tx;
 use directpay_store::lease_ledger::LeaseLedger;
-use directpay_store::leases::{self, LateFeeTerms};
-use directpay_store::payments::PendingRent;
-use directpay_store::{Tx, payments};
+use directpay_store::leases::{self, LateFeeTerms, Lease};
+use directpay_store::payments::{self, PendingRent};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -115,6 +116,47 @@ async fn cancel_pending(app: &App, tx: &mut Tx, caller: Caller, id: LeaseId, rea
         .collect();
     payments::record(tx, &cancelled).await?;
     Ok(())
+}
+
+/// How early charges are shown from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewChargeNotice {
+    /// So many days before its due date.
+    #[schema(example = 30, minimum = 0, maximum = 90)]
+    charge_notice_days: i64,
+}
+
+/// Choose how early charges are shown.
+///
+/// For the landlord. Within the notice a charge stands in the list of charges and in the balance as `upcoming`; nothing else
+/// depends on it.
+#[utoipa::path(
+    put,
+    path = "/leases/{id}/charge-notice",
+    tag = "leases",
+    params(("id" = Uuid, Path)),
+    request_body = NewChargeNotice,
+    responses((status = 200, body = LeaseView, description = "The lease with its notice"), WithBody, OfOne, OfRole, SignedIn, Always),
+)]
+pub async fn set_charge_notice(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<LeaseId>,
+    Json(request): Json<NewChargeNotice>,
+) -> Result<Json<LeaseView>, ApiError> {
+    let notice = ChargeNotice::parse(request.charge_notice_days);
+    let charge_notice = notice.map_err(|invalid| ApiError::invalid("charge_notice_days", invalid))?;
+    let mut tx = app.db.begin().await?;
+    let lease = hold(&mut tx, caller, id).await?;
+    if charge_notice != lease.charge_notice {
+        leases::set_charge_notice(&mut tx, id, charge_notice).await?;
+        let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
+        ledger.record(id, LeaseChange::ChargeNoticeChanged(charge_notice), None, asked_by(&app, caller)())?;
+        ledger.write(&mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(Json(LeaseView::from(Lease { charge_notice, ..lease })))
 }
 
 /// What late rent costs from some day on.

@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use directpay_domain::calendar::{day_before, parse_date};
+use directpay_domain::calendar::parse_date;
 use directpay_domain::id::LeaseId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::money::{Currency, format_minor};
-use directpay_domain::statement::{self, Line, Stream};
+use directpay_domain::statement::{self, Line, Statement, Stream};
 use directpay_domain::time::Instant;
-use directpay_store::Tx;
-use directpay_store::statement::{entries, standing};
+use directpay_store::leases::Lease;
+use directpay_store::properties::{self, Property};
+use directpay_store::statement::{entries, last_event, standing};
+use directpay_store::{Tx, charges, users};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -25,6 +27,7 @@ use crate::api::extract::{Id, Json, Query};
 use crate::api::problem::{Always, OfList, OfOne, SignedIn};
 use crate::app::App;
 use crate::daily_pass::LocalDay;
+use crate::statement_pdf::{About, statement_pdf};
 
 /// What is owed on a lease.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +52,9 @@ pub struct BalanceView {
     /// Rent that was accepted and has not arrived; null for a past day.
     #[schema(example = "1000.00")]
     on_the_way: Option<String>,
+    /// What is not charged yet and falls due within the lease's notice (`charge_notice_days`); null for a past day.
+    #[schema(example = "1500.00")]
+    upcoming: Option<String>,
 }
 
 /// Of which day.
@@ -93,6 +99,7 @@ pub async fn read_balance(
         open: None,
         credit: None,
         on_the_way: None,
+        upcoming: None,
     };
     match as_of {
         Some(day) if today.date < day => {
@@ -104,10 +111,12 @@ pub async fn read_balance(
         // All that was recorded counts, also what the clock of another machine says happens tomorrow.
         Some(_) | None => {
             let standing = standing(&mut tx, id).await?;
+            let upcoming = charges::list_due(&mut tx, id, lease.charge_notice.through(today.date)).await?;
             Ok(Json(BalanceView {
                 open: Some(money(standing.open_minor)),
                 credit: Some(money(standing.credit_minor)),
                 on_the_way: Some(money(standing.on_the_way_minor)),
+                upcoming: Some(money(upcoming.iter().map(|charge| charge.amount.minor()).sum())),
                 ..view
             }))
         }
@@ -205,7 +214,7 @@ pub struct StatementQuery {
     /// The last day; to the end if omitted.
     #[param(value_type = Option<String>, format = Date, example = "2026-03-31")]
     to: Option<String>,
-    /// JSON or CSV; JSON if omitted.
+    /// JSON, CSV or PDF; JSON if omitted.
     #[param(example = "JSON")]
     format: Option<String>,
 }
@@ -214,6 +223,7 @@ pub struct StatementQuery {
 enum Format {
     Json,
     Csv,
+    Pdf,
 }
 
 /// A statement as the caller wants it.
@@ -235,27 +245,25 @@ impl StatementQuery {
             None => Format::Json,
             Some(name) if name.eq_ignore_ascii_case("JSON") => Format::Json,
             Some(name) if name.eq_ignore_ascii_case("CSV") => Format::Csv,
-            Some(_) => return Err(ApiError::bad_query("format", Invalid::new("unknown", "must be one of JSON CSV"))),
+            Some(name) if name.eq_ignore_ascii_case("PDF") => Format::Pdf,
+            Some(_) => {
+                return Err(ApiError::bad_query("format", Invalid::new("unknown", "must be one of JSON CSV PDF")));
+            }
         };
         Ok(Wanted { from, to, format })
     }
 }
 
-impl Wanted {
-    fn view(self, lease: LeaseId, lines: Vec<Line>, currency: Currency) -> StatementView {
-        let Wanted { from, to, .. } = self;
-        let opening_minor = from.map_or(0, |from| statement::balance_on(&lines, day_before(from)));
-        let wanted = |line: &Line| from.is_none_or(|from| from <= line.date) && to.is_none_or(|to| line.date <= to);
-        let lines: Vec<Line> = lines.into_iter().filter(wanted).collect();
-        let closing_minor = lines.last().map_or(opening_minor, |line| line.balance_minor);
+impl StatementView {
+    fn new(lease: LeaseId, statement: Statement, currency: Currency) -> StatementView {
         StatementView {
             lease_id: lease.0,
-            from,
-            to,
+            from: statement.from,
+            to: statement.to,
             currency: currency.code(),
-            opening_balance: format_minor(opening_minor, currency),
-            lines: lines.into_iter().map(|line| LineView::new(line, currency)).collect(),
-            closing_balance: format_minor(closing_minor, currency),
+            opening_balance: format_minor(statement.opening_minor, currency),
+            lines: statement.lines.into_iter().map(|line| LineView::new(line, currency)).collect(),
+            closing_balance: format_minor(statement.closing_minor, currency),
         }
     }
 }
@@ -263,7 +271,8 @@ impl Wanted {
 /// Read the statement of a lease.
 ///
 /// For its parties and administrators: every charge, payment, return and credit with the balance after it. Each line names the
-/// event that it comes from. As CSV it begins with the opening balance, ends with the closing one and opens in a spreadsheet.
+/// event that it comes from. As CSV it begins with the opening balance, ends with the closing one and opens in a spreadsheet; as
+/// PDF it is for paper, with names, address and totals.
 #[utoipa::path(
     get,
     path = "/leases/{id}/statement",
@@ -273,8 +282,8 @@ impl Wanted {
         (
             status = 200,
             description = "The statement",
-            content((StatementView = "application/json"), (String = "text/csv")),
-            headers(("Content-Disposition" = Option<String>, description = "With CSV: a name for the file"))
+            content((StatementView = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf")),
+            headers(("Content-Disposition" = Option<String>, description = "With CSV and PDF: a name for the file"))
         ),
         OfList, OfOne, SignedIn, Always,
     ),
@@ -289,18 +298,57 @@ pub async fn read_statement(
     let now = app.clock.business();
     let mut tx = app.db.begin_read().await?;
     let lease = find_visible(&mut tx, caller, id).await?;
-    let today = local_day(&mut tx, &lease, now).await?;
+    let property = properties::find(&mut tx, lease.property_id).await?.ok_or_else(ApiError::not_found)?;
+    let today = LocalDay::at(&property.time_zone, now)?;
     let lines = read_lines(&mut tx, id, &today).await?;
-    let view = wanted.view(id, lines, lease.terms.rent.currency());
+    let statement = Statement::of(lines, wanted.from, wanted.to);
+    let currency = lease.terms.rent.currency();
+    let file = |kind: &str, name: &str, bytes: Vec<u8>| {
+        let name = format!("attachment; filename=\"statement-{id}.{name}\"");
+        ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)], bytes).into_response()
+    };
     match wanted.format {
-        Format::Json => Ok(Json(view).into_response()),
+        Format::Json => Ok(Json(StatementView::new(id, statement, currency)).into_response()),
         Format::Csv => {
-            let name = format!("attachment; filename=\"statement-{id}.csv\"");
-            let headers =
-                [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
-            Ok((headers, view.to_csv().map_err(|error| ApiError::internal(&error))?).into_response())
+            let csv =
+                StatementView::new(id, statement, currency).to_csv().map_err(|error| ApiError::internal(&error))?;
+            Ok(file("text/csv; charset=utf-8", "csv", csv))
+        }
+        Format::Pdf => {
+            let about = about(&mut tx, &lease, property, &today, now).await?;
+            drop(tx);
+            Ok(file("application/pdf", "pdf", write_pdf(statement, about).await?))
         }
     }
+}
+
+/// What a statement on paper says beside its lines.
+async fn about(
+    tx: &mut Tx,
+    lease: &Lease,
+    property: Property,
+    today: &LocalDay,
+    now: Instant,
+) -> Result<About, ApiError> {
+    let landlord = users::find(tx, lease.landlord_id).await?.ok_or_else(ApiError::not_found)?;
+    let Property { address, unit, city, state, zip_code, .. } = property;
+    let unit = unit.map(|unit| format!(", {unit}")).unwrap_or_default();
+    Ok(About {
+        lease_id: lease.id,
+        landlord: landlord.full_name,
+        renters: lease.renters.iter().map(|renter| renter.full_name.clone()).collect(),
+        property: format!("{address}{unit}, {city}, {state} {zip_code}"),
+        currency: lease.terms.rent.currency(),
+        made_at: now,
+        zone: today.zone().clone(),
+        last_event: last_event(tx, lease.id).await?,
+    })
+}
+
+/// Writing takes a processor for some milliseconds, or for more where there are many lines: others do not wait for it.
+async fn write_pdf(statement: Statement, about: About) -> Result<Vec<u8>, ApiError> {
+    let written = tokio::task::spawn_blocking(move || statement_pdf(&statement, &about)).await;
+    written.map_err(|error| ApiError::internal(&error))?.map_err(|error| ApiError::internal(&error))
 }
 
 impl StatementView {
@@ -395,8 +443,8 @@ mod tests {
             amount_minor: -150_000,
             balance_minor: -150_000,
         };
-        let wanted = Wanted { from: None, to: None, format: Format::Csv };
-        let view = wanted.view(LeaseId(Uuid::nil()), vec![line], Currency::USD);
+        let statement = Statement::of(vec![line], None, None);
+        let view = StatementView::new(LeaseId(Uuid::nil()), statement, Currency::USD);
 
         let text = String::from_utf8(view.to_csv().unwrap()).unwrap();
 

@@ -1,6 +1,8 @@
 //! A lease and its schedule as they are shown.
 
-use directpay_domain::id::LeaseId;
+use std::collections::HashMap;
+
+use directpay_domain::id::{ChargeId, LeaseId};
 use directpay_domain::money::format_minor;
 use directpay_domain::time::Instant;
 use directpay_store::charges::{self, Charge};
@@ -98,6 +100,9 @@ pub struct LeaseView {
     rent_changes: Vec<RentChangeView>,
     /// Which payments of rent are taken: ANY, FULL_BALANCE or BLOCK_ALL.
     payment_policy: PolicyView,
+    /// So many days before its due date a charge is shown as one of those to be paid.
+    #[schema(example = 14)]
+    charge_notice_days: i64,
     /// When the landlord ended it, if so.
     #[schema(value_type = Option<String>, format = DateTime)]
     terminated_at: Option<Instant>,
@@ -146,6 +151,7 @@ impl From<Lease> for LeaseView {
                 from_date: lease.policy.from,
                 until_date: lease.policy.until,
             },
+            charge_notice_days: lease.charge_notice.days(),
             terminated_at: lease.terminated_at,
             created_at: lease.created_at,
         }
@@ -198,8 +204,14 @@ pub struct ChargeView {
 }
 
 impl ChargeView {
+    /// A charge, and how many minor units of each charge of its lease are settled.
+    pub(super) fn settled_by(charge: Charge, settled: &HashMap<ChargeId, i64>) -> ChargeView {
+        let minor = settled.get(&charge.id).copied().unwrap_or(0);
+        ChargeView::new(charge, minor)
+    }
+
     /// A charge of which so many minor units are settled.
-    pub(super) fn new(charge: Charge, settled: i64) -> ChargeView {
+    fn new(charge: Charge, settled: i64) -> ChargeView {
         let (open, on_the_way) = (charge.open_minor(), charge.applied_minor - settled);
         let status = match (charge.posted_at, charge.voided_at) {
             (_, Some(_)) => "VOIDED",
@@ -255,10 +267,5 @@ impl ScheduledLeaseView {
 pub(super) async fn read_charges(tx: &mut Tx, lease: LeaseId) -> Result<Vec<ChargeView>, StoreError> {
     let settled = charges::settled(tx, lease).await?;
     let charges = charges::list(tx, lease).await?.into_iter();
-    Ok(charges
-        .map(|charge| {
-            let settled = settled.get(&charge.id).copied().unwrap_or(0);
-            ChargeView::new(charge, settled)
-        })
-        .collect())
+    Ok(charges.map(|charge| ChargeView::settled_by(charge, &settled)).collect())
 }

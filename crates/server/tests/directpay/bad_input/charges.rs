@@ -77,6 +77,13 @@ pub(super) fn rules(cases: &mut Cases, home: &Home<'_>) {
     put("late-fees", with(&fees, "fee_from_offset", json!(0)), "fee_from_offset", "out_of_range");
     put("late-fees", without(&fees, "fee_from_offset"), "fee_from_offset", "required");
     put("late-fees", with(&fees, "effective_date", json!("2020-01-01")), "effective_date", "past");
+    put("charge-notice", json!({"charge_notice_days": -1}), "charge_notice_days", "out_of_range");
+    put("charge-notice", json!({"charge_notice_days": "14"}), "charge_notice_days", "wrong_type");
+    put("charge-notice", json!({}), "charge_notice_days", "required");
+    let notice = json!({"charge_notice_days": 14});
+    cases.add(Renter, Method::PUT, &path("charge-notice"), Json(notice), 403, "forbidden");
+    cases.query(Renter, &path("charges?limit=101"), "limit", "out_of_range");
+    cases.query(Landlord, &path("charges?cursor=x"), "cursor", "malformed");
     cases.query(Renter, &path("quote?amount=0"), "amount", "not_positive");
     cases.query(Renter, &path("quote?amount=1&rail=PIGEON"), "rail", "unknown");
     cases.query(Renter, &path("quote"), "query", "malformed");

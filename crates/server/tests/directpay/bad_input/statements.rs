@@ -23,10 +23,10 @@ pub(super) fn add(cases: &mut Cases, home: &Home<'_>) {
     cases.query(Renter, &format!("{balance}?as_of=2199-12-31"), "as_of", "in_the_future");
     cases.query(Renter, &format!("{balance}?as_of=2026-03-01&as_of=2026-03-02"), "query", "malformed");
     cases.query(Renter, &format!("{statement}?from=2026-03-02&to=2026-03-01"), "to", "before_from");
-    for format in ["", "XML", "csv%00", "JSON,CSV"] {
+    for format in ["", "XML", "csv%00", "JSON,CSV", "PDF/A"] {
         cases.query(Renter, &format!("{statement}?format={format}"), "format", "unknown");
     }
-    for path in ["balance", "statement", "statement?format=CSV"] {
+    for path in ["balance", "statement", "statement?format=CSV", "statement?format=PDF"] {
         cases.add(Renter, GET, &format!("/api/v1/leases/{NOTHING_ELSE}/{path}"), Nothing, 404, "not_found");
         cases.add(Renter, GET, &format!("/api/v1/leases/x/{path}"), Nothing, 404, "not_found");
     }

@@ -105,7 +105,7 @@ pub(super) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-async fn arrive(client: &Client, base: &str, role: &str) -> (String, String, String) {
+pub(super) async fn arrive(client: &Client, base: &str, role: &str) -> (String, String, String) {
     let email = format!("{}@example.com", clock::new_id().simple());
     let person = json!({"email": email, "password": PASSWORD, "full_name": "Somebody", "role": role});
     let user = read(client.post(format!("{base}/api/v1/users/")).json(&person).send().await.unwrap()).await;
@@ -127,7 +127,7 @@ async fn link(client: &Client, base: &str, token: &str, number: &str) {
     make(client, base, token, "bank-accounts", &account).await;
 }
 
-async fn make(client: &Client, base: &str, token: &str, what: &str, body: &Value) -> Value {
+pub(super) async fn make(client: &Client, base: &str, token: &str, what: &str, body: &Value) -> Value {
     let request = client.post(format!("{base}/api/v1/{what}/")).bearer_auth(token).json(body);
     read(request.send().await.unwrap()).await
 }

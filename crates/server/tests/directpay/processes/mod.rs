@@ -11,6 +11,7 @@ mod lease;
 mod place;
 mod postgres;
 mod process;
+mod run_day;
 mod settings;
 mod stopping;
 mod two_processes;

@@ -47,6 +47,26 @@ fn bad_settings_are_refused_with_their_name() {
 }
 
 #[test]
+fn without_a_command_the_flags_are_those_of_serve() {
+    let place = Place::on_sqlite();
+    let mut command = place.command(&["--listen", "127.0.0.1:0", "--no-workers", "--log", "off"]);
+    command.env("DIRECTPAY_LISTEN", "nowhere");
+    Process::start(command).listening().stop();
+    for (arguments, said) in [
+        (&["--listen", "nowhere"][..], "--listen"),
+        (&["--rail-delay-scale", "-1"], "--rail-delay-scale"),
+        (&["--nowhere"], "'--nowhere'"),
+        (&["nowhere"], "'nowhere'"),
+    ] {
+        let ended = Process::start(place.command(arguments)).end();
+        assert!(!ended.status.success() && ended.log.contains(said), "{arguments:?}: {}", ended.log);
+    }
+    let help = bare_command(&["--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("serve") && help.contains("verify"), "{help}");
+}
+
+#[test]
 fn the_address_must_be_free() {
     let place = Place::on_sqlite();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
