@@ -226,3 +226,24 @@ proptest! {
         prop_assert_eq!(balance_on(&lines, day), through);
     }
 }
+
+#[test]
+fn a_statement_begins_with_what_was_owed_and_tells_what_its_days_come_to() {
+    let posted = |day: Date, minor: i64| {
+        let charge = PostedCharge { due_date: day, ..march() };
+        of_lease(1, LeaseChange::ChargePosted(charge), None, "2026-05-01T12:00:00Z", minor)
+    };
+    let entries =
+        [posted(date(2026, 3, 1), 150_000), posted(date(2026, 3, 20), -40_000), posted(date(2026, 4, 1), 150_000)];
+    let lines = lines(&entries, new_york);
+    let of = |from, to| {
+        let Statement { opening_minor, lines, closing_minor, .. } = Statement::of(lines.clone(), from, to);
+        (opening_minor, lines.len(), closing_minor)
+    };
+
+    assert_eq!(of(None, None), (0, 3, 260_000));
+    assert_eq!(of(Some(date(2026, 3, 2)), Some(date(2026, 3, 31))), (150_000, 1, 110_000));
+    assert_eq!(of(Some(date(2026, 3, 21)), Some(date(2026, 3, 31))), (110_000, 0, 110_000));
+    let turnover = Statement::of(lines.clone(), None, None).turnover();
+    assert_eq!(turnover, Turnover { charged_minor: 300_000, credited_minor: 40_000 });
+}

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 
 use crate::bank::simulator::Simulator;
 use crate::bank::{BankConnection, BankTime};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Database;
 use crate::daily_pass::{self, Tally};
 use crate::running::{self, Company, SchemaPolicy};
@@ -95,7 +95,7 @@ fn begun_everywhere(date: Date) -> anyhow::Result<Instant> {
 /// Goes through all leases for which a day has begun. Those that another process has taken up are waited for.
 async fn pass(db: &Db, clock: &Clock) -> anyhow::Result<Tally> {
     let mut passed = daily_pass::run_in(db, clock).await?;
-    let waiting = crate::clock::Stopwatch::start();
+    let waiting = Stopwatch::start();
     loop {
         let mut tx = db.begin_read().await?;
         if !lease_ledger::is_pass_due(&mut tx, clock.business()).await? {

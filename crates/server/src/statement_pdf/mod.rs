@@ -120,14 +120,15 @@ impl Row {
     }
 }
 
-/// Which rows stand on which page. The last ones stay together; no page but the first is empty.
+/// Which rows stand on which page. The last ones stay together; no page is empty but the first, where many names fill it.
 fn paginate(rows: Vec<Row>, closing: Vec<Row>, heading_end: Length) -> Vec<Vec<Row>> {
     let mut pages = vec![Vec::new()];
     let mut down = heading_end + TABLE_HEAD;
     let groups = rows.into_iter().map(|row| vec![row]).chain([closing]);
     for group in groups {
         let height: Length = group.iter().map(Row::height).sum();
-        if BOTTOM < down + height && pages.last().is_some_and(|page| !page.is_empty()) {
+        let is_fresh = 1 < pages.len() && pages.last().is_some_and(Vec::is_empty);
+        if BOTTOM < down + height && !is_fresh {
             pages.push(Vec::new());
             down = TOP + TABLE_HEAD;
         }

@@ -167,6 +167,16 @@ fn no_page_is_too_full_and_the_end_stays_together() {
     }
 }
 
+#[test]
+fn where_names_fill_the_first_page_the_table_stands_on_the_next() {
+    let about = About { renters: vec!["A name that is long".repeat(10); 20], ..about() };
+
+    let read = read(&statement_pdf(&statement(1), &about).unwrap());
+
+    assert_eq!(read.len(), 2);
+    assert!(!read[0].contains("Rent number 0.") && read[1].contains("Rent number 0."));
+}
+
 #[rstest]
 #[case("0.00", "0.00")]
 #[case("-999.99", "-999.99")]
