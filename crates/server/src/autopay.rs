@@ -11,22 +11,24 @@ use directpay_domain::invalid::Invalid;
 use directpay_domain::lease_event::{DrawName, LeaseChange};
 use directpay_domain::metadata::Metadata;
 use directpay_domain::money::Amount;
-use directpay_domain::payment::Reason;
 use directpay_domain::payment::initiate::{Acceptance, Initiation};
-use directpay_domain::time::{Instant, SECOND_US};
+use directpay_domain::payment::{NewEvent, Reason};
+use directpay_domain::rail::DelayScale;
+use directpay_domain::time::SECOND_US;
 use directpay_store::autopay::{self, Draw, Mandate};
 use directpay_store::lease_ledger::LeaseLedger;
 use directpay_store::leases::{self, Lease};
 use directpay_store::payments::{self, Fresh, Outcome};
-use directpay_store::{StoreError, Tx, policies, properties};
+use directpay_store::{Db, StoreError, Tx, policies, properties};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::json;
 
 use crate::app::App;
+use crate::clock::{self, Clock};
 use crate::co_tenants::shared_charges;
 use crate::daily_pass::LocalDay;
-use crate::{clock, instruct};
+use crate::instruct;
 
 const COMPONENT: &str = "autopay";
 /// How far back draws are looked at: more than two years of them.
@@ -34,38 +36,56 @@ const DRAWS_MAX: i64 = 30;
 /// A mandate that cannot be read is looked at again after this.
 const OUR_FAULT_PAUSE_US: i64 = 60 * 60 * SECOND_US;
 
-/// Looks after all mandates whose time has come, and says how many there were.
-pub async fn run(app: &App) -> Result<u64, StoreError> {
-    let now = app.clock.business();
-    let mut looked = 0;
+/// What was done for mandates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Mandates that were looked after.
+    pub mandates: usize,
+    /// Payments that were drawn.
+    pub drawn: usize,
+}
+
+/// Looks after all mandates whose time has come.
+pub async fn run(app: &App) -> Result<Tally, StoreError> {
+    let done = run_in(&app.db, &app.clock, app.scale).await?;
+    if 0 < done.drawn {
+        app.bell.ring();
+    }
+    Ok(done)
+}
+
+/// The same for a process that has nothing but a database and the time.
+pub async fn run_in(db: &Db, clock: &Clock, scale: DelayScale) -> Result<Tally, StoreError> {
+    let now = clock.business();
+    let mut done = Tally::default();
     loop {
-        let mut tx = app.db.begin().await?;
-        let Some(mandate) = autopay::claim_look(&mut tx, now).await? else { return Ok(looked) };
-        match look(app, &mut tx, &mandate, now).await {
-            Ok(()) => {
+        let mut tx = db.begin().await?;
+        let Some(mandate) = autopay::claim_look(&mut tx, now).await? else { return Ok(done) };
+        match look(&mut tx, &mandate, clock, scale).await {
+            Ok(drawn) => {
                 tx.commit().await?;
-                app.bell.ring();
+                done.drawn += drawn;
             }
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => {
                 drop(tx);
                 let mandate_id = mandate.id;
                 tracing::error!(%mandate_id, error = &error as &dyn std::error::Error, "a mandate cannot be looked after");
-                let mut tx = app.db.begin().await?;
+                let mut tx = db.begin().await?;
                 autopay::look_again_at(&mut tx, mandate.id, now.plus_micros(OUR_FAULT_PAUSE_US)).await?;
                 tx.commit().await?;
             }
         }
-        looked += 1;
+        done.mandates += 1;
     }
 }
 
-/// Looks after one mandate, which is held.
-pub async fn look(app: &App, tx: &mut Tx, mandate: &Mandate, now: Instant) -> Result<(), StoreError> {
-    let Some(lease) = leases::find(tx, mandate.lease_id).await? else { return Ok(()) };
-    let Some(property) = properties::find(tx, lease.property_id).await? else { return Ok(()) };
-    let today = LocalDay::at(&property.time_zone, now)?;
-    let mut look = Look { app, mandate, lease: &lease, today: today.date, facts: Vec::new() };
+/// Looks after one mandate, which is held, and says how many payments were drawn.
+pub async fn look(tx: &mut Tx, mandate: &Mandate, clock: &Clock, scale: DelayScale) -> Result<usize, StoreError> {
+    let Some(lease) = leases::find(tx, mandate.lease_id).await? else { return Ok(0) };
+    let Some(property) = properties::find(tx, lease.property_id).await? else { return Ok(0) };
+    let today = LocalDay::at(&property.time_zone, clock.business())?;
+    let mut look = Look { clock, scale, mandate, lease: &lease, today: today.date, facts: Vec::new() };
     look.tell_of_failures(tx).await?;
     let draws = autopay::draws(tx, mandate.id, DRAWS_MAX).await?;
     let dates = look.charge_dates(tx, &draws).await?;
@@ -82,27 +102,35 @@ pub async fn look(app: &App, tx: &mut Tx, mandate: &Mandate, now: Instant) -> Re
     }
     look.stand(tx).await?;
     let facts = look.facts;
-    record(app, tx, &lease, facts).await?;
-    autopay::look_again_at(tx, mandate.id, today.passed().next_at).await
+    let drawn = facts.iter().filter(|(change, _)| matches!(change, LeaseChange::DrawMade { .. })).count();
+    record(tx, &lease, facts, clock).await?;
+    autopay::look_again_at(tx, mandate.id, today.passed().next_at).await?;
+    Ok(drawn)
 }
 
 type Fact = (LeaseChange, Option<Reason>);
 
 /// Adds facts to the lease's history, where both sides read them.
-async fn record(app: &App, tx: &mut Tx, lease: &Lease, facts: Vec<Fact>) -> Result<(), StoreError> {
+async fn record(tx: &mut Tx, lease: &Lease, facts: Vec<Fact>, clock: &Clock) -> Result<(), StoreError> {
     if facts.is_empty() {
         return Ok(());
     }
     let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
     for (change, reason) in facts {
-        ledger.record(lease.id, change, reason, instruct::new_event(app, instruct::system(COMPONENT), None).0)?;
+        ledger.record(lease.id, change, reason, by_itself(clock))?;
     }
     ledger.write(tx).await
 }
 
+fn by_itself(clock: &Clock) -> NewEvent {
+    let actor = instruct::system(COMPONENT);
+    NewEvent { id: clock::new_id().into(), occurred_at: clock.business(), actor, request_id: None }
+}
+
 /// A look at one mandate.
 struct Look<'a> {
-    app: &'a App,
+    clock: &'a Clock,
+    scale: DelayScale,
     mandate: &'a Mandate,
     lease: &'a Lease,
     today: Date,
@@ -146,8 +174,7 @@ impl Look<'_> {
         if self.mandate.status != MandateStatus::Active {
             return self.miss(tx, draw, missed::NOT_ACTIVE, "the mandate was not active").await;
         }
-        let now = self.app.clock.business();
-        let restricted = policies::restricted(tx, [self.lease.id].into_iter(), now).await?;
+        let restricted = policies::restricted(tx, [self.lease.id].into_iter(), self.clock.business()).await?;
         if restricted.get(&self.lease.id) == Some(&Acceptance::Nothing) {
             return self.miss(tx, draw, missed::BLOCKED, "the landlord takes no payments now").await;
         }
@@ -191,7 +218,7 @@ impl Look<'_> {
 
     /// Makes the payment of a draw, or notes why it is refused.
     async fn draw(&mut self, tx: &mut Tx, draw: Draw, amount: Amount) -> Result<(), StoreError> {
-        let (event, at) = instruct::new_event(self.app, instruct::system(COMPONENT), None);
+        let (event, at) = (by_itself(self.clock), self.clock.circumstances(self.scale));
         let payment_id = PaymentId(clock::new_id());
         let initiation = self.initiation(draw.due_date, amount).map_err(damaged)?;
         let outcome = payments::initiate(tx, &[Fresh { initiation, payment_id, event, at }]).await?.pop();

@@ -14,6 +14,7 @@ use directpay_store::{Db, lease_ledger, sandbox_clock};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::autopay;
 use crate::bank::simulator::Simulator;
 use crate::bank::{BankConnection, BankTime};
 use crate::clock::{Clock, Stopwatch};
@@ -52,8 +53,10 @@ pub async fn run_day(database: &Database, args: RunDayArgs) -> anyhow::Result<()
     clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
     drop(tx);
     let passed = pass(db, &clock).await?;
+    // When the draws settle, the server says that hands them to the bank.
+    let autopay = autopay::run_in(db, &clock, DelayScale::AS_IT_IS).await?;
     println!("business time is {}", clock.business());
-    println!("{}", table(passed));
+    println!("{}", table(passed, autopay));
     db.close().await;
     Ok(())
 }
@@ -110,7 +113,7 @@ async fn pass(db: &Db, clock: &Clock) -> anyhow::Result<Tally> {
     }
 }
 
-fn table(passed: Tally) -> Table {
+fn table(passed: Tally, autopay: autopay::Tally) -> Table {
     let Tally { leases, charges, fees, put_off } = passed;
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(["What was done", "How often"]);
@@ -118,6 +121,8 @@ fn table(passed: Tally) -> Table {
         ("leases went into a new day", leases),
         ("charges were posted", charges),
         ("late fees were made", fees),
+        ("mandates were looked after", autopay.mandates),
+        ("payments were drawn", autopay.drawn),
         ("leases could not be read and were put off", put_off),
     ] {
         table.add_row([Cell::new(what), Cell::new(count).set_alignment(CellAlignment::Right)]);

@@ -20,7 +20,8 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     if passed != Tally::default() {
         tracing::info!(?passed, "a day has begun for leases");
     }
-    let looked = if is_look_due { autopay::run(app).await.context("looking after mandates")? } else { 0 };
+    let nothing = autopay::Tally::default();
+    let looked = if is_look_due { autopay::run(app).await.context("looking after mandates")? } else { nothing };
     // Due and not done: another process has it.
-    Ok(if passed == Tally::default() && looked == 0 { Round::Idle } else { Round::Worked })
+    Ok(if passed == Tally::default() && looked == nothing { Round::Idle } else { Round::Worked })
 }

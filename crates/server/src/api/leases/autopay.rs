@@ -307,7 +307,7 @@ async fn sign(
     })?;
     note_status(app, tx, caller, &mandate, MandateStatus::Active).await?;
     // What is going to be drawn first is told with the copy.
-    autopay::look(app, tx, &mandate, now).await?;
+    autopay::look(tx, &mandate, &app.clock, app.scale).await?;
     Ok((made, true))
 }
 
@@ -489,7 +489,7 @@ async fn change_status(
         note_status(app, &mut tx, caller, &mandate, status).await?;
         let changed = Mandate { status, ..mandate };
         if status == MandateStatus::Active {
-            autopay::look(app, &mut tx, &changed, app.clock.business()).await?;
+            autopay::look(&mut tx, &changed, &app.clock, app.scale).await?;
         }
         changed
     };

@@ -90,7 +90,7 @@ impl NewLease {
         let notice = errors.take_optional("charge_notice_days", self.charge_notice_days, ChargeNotice::parse);
         let rent = terms.as_ref().map(|terms| terms.rent);
         let shares = self.shares.as_deref().zip(renters.as_deref()).zip(rent);
-        let shares = shares.map(|((named, renters), rent)| parse_shares(named, renters, rent, &mut errors)).flatten();
+        let shares = shares.and_then(|((named, renters), rent)| parse_shares(named, renters, rent, &mut errors));
         match (property_id, renters, payee, terms, notice) {
             (Some(property_id), Some(renters), Some(payee), Some(terms), Some(notice)) if errors.is_empty() => {
                 let charge_notice = notice.unwrap_or_default();
