@@ -21,3 +21,4 @@ mod sign_in;
 mod statement;
 mod story;
 mod surface;
+mod two_years;
