@@ -4,5 +4,6 @@ pub mod admin;
 pub mod demo;
 pub mod export;
 pub mod health;
+pub mod report;
 pub mod serve;
 pub mod verify;

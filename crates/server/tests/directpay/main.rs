@@ -11,6 +11,7 @@ mod leases;
 mod lists;
 mod processes;
 mod rent;
+mod reports;
 mod sandbox;
 mod sandbox_clock;
 mod secrecy;

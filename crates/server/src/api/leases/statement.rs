@@ -1,9 +1,6 @@
 //! What a lease owes and what it went through, to read and to take along.
 
-use std::borrow::Cow;
-
 use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use directpay_domain::calendar::{day_before, parse_date};
 use directpay_domain::id::LeaseId;
@@ -20,6 +17,7 @@ use uuid::Uuid;
 
 use super::{find_visible, local_day};
 use crate::api::auth::Caller;
+use crate::api::csv_file::{self, text_cell};
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
 use crate::api::problem::{Always, OfList, OfOne, SignedIn};
@@ -295,10 +293,8 @@ pub async fn read_statement(
     match wanted.format {
         Format::Json => Ok(Json(view).into_response()),
         Format::Csv => {
-            let name = format!("attachment; filename=\"statement-{id}.csv\"");
-            let headers =
-                [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
-            Ok((headers, view.to_csv().map_err(|error| ApiError::internal(&error))?).into_response())
+            let file = view.to_csv().map_err(|error| ApiError::internal(&error))?;
+            Ok(csv_file::named(&format!("statement-{id}"), file))
         }
     }
 }
@@ -352,34 +348,9 @@ impl StatementView {
     }
 }
 
-/// A text as a spreadsheet takes it for a text. What begins like a formula would be one: it might send away what stands in
-/// other cells, or run a program (OWASP, "CSV injection").
-fn text_cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}").into() } else { text.into() }
-}
-
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
-
-    #[rstest]
-    #[case("=1+1", "'=1+1")]
-    #[case("+1", "'+1")]
-    #[case("-1", "'-1")]
-    #[case("@SUM(A1)", "'@SUM(A1)")]
-    #[case("\t=1", "'\t=1")]
-    #[case("\r=1", "'\r=1")]
-    #[case("=HYPERLINK(\"http://evil.example\")", "'=HYPERLINK(\"http://evil.example\")")]
-    #[case("", "")]
-    #[case("Rent = 5", "Rent = 5")]
-    #[case("'quoted", "'quoted")]
-    #[case(" =1", " =1")]
-    #[case("Rent 1 March to 31 March 2026", "Rent 1 March to 31 March 2026")]
-    fn a_text_is_no_formula(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(text_cell(text), expected);
-    }
 
     #[test]
     fn amounts_stay_numbers_and_texts_are_guarded() {
