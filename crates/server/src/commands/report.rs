@@ -10,7 +10,6 @@ use directpay_domain::calendar::parse_date;
 use directpay_domain::id::UserId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::report::{Basis, Month};
-use directpay_domain::time::Instant;
 use directpay_store::reports::Days;
 use directpay_store::reports::payments::Span;
 use directpay_store::{Db, Tx, sandbox_clock};
@@ -106,69 +105,52 @@ fn or_why<T>(parsed: Result<T, Invalid>) -> Result<T, String> {
 /// Writes a report.
 pub async fn report(database: &Database, command: &ReportCommand) -> anyhow::Result<()> {
     let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Refuse).await?;
-    let whom = command.whom();
-    let landlord = find_landlord(&opened.db, &whom.landlord).await?;
     match command {
-        ReportCommand::Payments(args) => {
-            let span = payments::span(args.from, args.to).map_err(|_| anyhow!("--to lies before --from"))?;
-            write_payments(&opened.db, landlord, span, whom.csv).await?;
+        ReportCommand::RentRoll(AsOfArgs { whom, as_of }) => {
+            let (mut tx, landlord, days) = begin(&opened.db, whom, *as_of).await?;
+            write(&rent_roll::sheet(&mut tx, landlord, &days).await?, whom.csv)?;
         }
-        ReportCommand::RentRoll(_) | ReportCommand::Arrears(_) | ReportCommand::Month(_) | ReportCommand::Income(_) => {
-            let mut tx = opened.db.begin_read().await?;
-            let sheet = read(&mut tx, landlord, command).await?;
-            write(&sheet, whom.csv)?;
+        ReportCommand::Arrears(AsOfArgs { whom, as_of }) => {
+            let (mut tx, landlord, days) = begin(&opened.db, whom, *as_of).await?;
+            write(&arrears::sheet(&mut tx, landlord, &days).await?, whom.csv)?;
+        }
+        ReportCommand::Month(MonthArgs { whom, month }) => {
+            let (mut tx, landlord, days) = begin(&opened.db, whom, None).await?;
+            write(&month::sheet(&mut tx, landlord, &days, *month).await?, whom.csv)?;
+        }
+        ReportCommand::Income(YearArgs { whom, year, basis }) => {
+            let months = or_why(Month::of_year(year)).map_err(|why| anyhow!("--year {why}"))?;
+            let (mut tx, landlord, days) = begin(&opened.db, whom, None).await?;
+            write(&income::sheet(&mut tx, landlord, &days, *basis, &months).await?, whom.csv)?;
+        }
+        ReportCommand::Payments(SpanArgs { whom, from, to }) => {
+            let span = payments::span(*from, *to).map_err(|_| anyhow!("--to lies before --from"))?;
+            write_payments(&opened.db, whom, span).await?;
         }
     }
     opened.db.close().await;
     Ok(())
 }
 
-impl ReportCommand {
-    fn whom(&self) -> &ForWhom {
-        match self {
-            ReportCommand::RentRoll(args) | ReportCommand::Arrears(args) => &args.whom,
-            ReportCommand::Month(args) => &args.whom,
-            ReportCommand::Payments(args) => &args.whom,
-            ReportCommand::Income(args) => &args.whom,
-        }
-    }
-}
-
-async fn business_now(tx: &mut Tx) -> anyhow::Result<Instant> {
-    Ok(Clock::default().business_ahead(sandbox_clock::ahead_us(tx).await?))
-}
-
-async fn read(tx: &mut Tx, landlord: UserId, command: &ReportCommand) -> anyhow::Result<Sheet> {
-    let now = business_now(tx).await?;
-    let as_of = match command {
-        ReportCommand::RentRoll(args) | ReportCommand::Arrears(args) => args.as_of,
-        ReportCommand::Month(_) | ReportCommand::Payments(_) | ReportCommand::Income(_) => None,
-    };
-    let days = Days::of(tx, landlord, as_of, now).await?;
+/// One moment of the books of a landlord, and the day of the report where the properties lie.
+async fn begin(db: &Db, whom: &ForWhom, as_of: Option<Date>) -> anyhow::Result<(Tx, UserId, Days)> {
+    let landlord = find_landlord(db, &whom.landlord).await?;
+    let mut tx = db.begin_read().await?;
+    let now = Clock::default().business_ahead(sandbox_clock::ahead_us(&mut tx).await?);
+    let days = Days::of(&mut tx, landlord, as_of, now).await?;
     anyhow::ensure!(!days.are_future(), "--as-of lies in the future where the properties are");
-    Ok(match command {
-        ReportCommand::RentRoll(_) => rent_roll::sheet(tx, landlord, &days).await?,
-        ReportCommand::Arrears(_) => arrears::sheet(tx, landlord, &days).await?,
-        ReportCommand::Month(args) => month::sheet(tx, landlord, &days, args.month).await?,
-        ReportCommand::Income(args) => {
-            let months = or_why(Month::of_year(&args.year)).map_err(|why| anyhow!("--year {why}"))?;
-            income::sheet(tx, landlord, &days, args.basis, &months).await?
-        }
-        ReportCommand::Payments(_) => Sheet::default(),
-    })
+    Ok((tx, landlord, days))
 }
 
 /// Writes all payments, or as many as a terminal is shown.
-async fn write_payments(db: &Db, landlord: UserId, span: Span, as_csv: bool) -> anyhow::Result<()> {
-    let mut tx = db.begin_read().await?;
-    let now = business_now(&mut tx).await?;
-    let days = Days::of(&mut tx, landlord, None, now).await?;
+async fn write_payments(db: &Db, whom: &ForWhom, span: Span) -> anyhow::Result<()> {
+    let (mut tx, landlord, days) = begin(db, whom, None).await?;
     let totals = payments::total_rows(&mut tx, landlord, &days, span).await?;
     drop(tx);
     let mut parts = Parts::new(db.clone(), landlord, days, span);
     let mut sheet = parts.head();
     let cannot = |_| anyhow!("the payments cannot be read; the log says why");
-    if as_csv {
+    if whom.csv {
         io::stdout().write_all(&sheet.to_csv()?)?;
         while let Some(piece) = parts.next_of_file().await.map_err(cannot)? {
             io::stdout().write_all(&piece)?;

@@ -87,4 +87,14 @@ macro_rules! is_release {
     };
 }
 
-pub(super) use {counts, credit, is_deposit_held, is_release, leases_and_days, open};
+/// How much money a release, `o`, gave free: not what it let off of a deposit that was never paid.
+macro_rules! released {
+    () => {
+        " CAST(o.amount - COALESCE((
+              SELECT SUM((SELECT SUM(a.amount) FROM allocations a
+                          WHERE a.charge_id = c.id AND a.stream_id = o.stream_id AND a.sequence = o.sequence))
+              FROM charges c WHERE c.lease_id = l.id AND c.kind = 'DEPOSIT'), 0) AS BIGINT) "
+    };
+}
+
+pub(super) use {counts, credit, is_deposit_held, is_release, leases_and_days, open, released};

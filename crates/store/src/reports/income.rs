@@ -19,6 +19,7 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::fragments::released;
 use super::{Days, Detail, EventPlace, PropertyHead};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
@@ -130,8 +131,9 @@ macro_rules! cash {
                                   ELSE s.occurred_at <= e.occurred_at END) ",
             in_month!("e.occurred_at"),
             " UNION ALL
-              SELECT pr.id, pr.time_zone, l.currency, m.month, 'DEPOSIT_RELEASED', o.amount,
-                     NULL, NULL, NULL, e.stream_id, e.sequence, e.occurred_at, NULL ",
+              SELECT pr.id, pr.time_zone, l.currency, m.month, 'DEPOSIT_RELEASED', ",
+            released!(),
+            ", NULL, NULL, NULL, e.stream_id, e.sequence, e.occurred_at, NULL ",
             leases_of_properties!($engine),
             part!($engine lookup(postings o: "o.stream_id = l.id AND o.debit LIKE 'deposit:%'")),
             part!($engine lookup(events e: "e.stream_id = o.stream_id AND e.sequence = o.sequence")),

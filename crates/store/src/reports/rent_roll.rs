@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::fragments::{counts, credit, is_deposit_held, is_release, leases_and_days, open};
+use super::fragments::{counts, credit, is_deposit_held, is_release, leases_and_days, open, released};
 use super::{Days, Detail, EventPlace, LeaseHead, NO_INSTANT};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
@@ -42,7 +42,9 @@ macro_rules! numbers {
                                         WHERE a.charge_id = c.id AND ",
             is_deposit_held!(),
             ")) FROM charges c WHERE c.lease_id = l.id AND c.kind = 'DEPOSIT'), 0) - COALESCE((
-                            SELECT SUM(o.amount) FROM postings o
+                            SELECT SUM(",
+            released!(),
+            ") FROM postings o
                             JOIN events e ON e.stream_id = o.stream_id AND e.sequence = o.sequence
                             WHERE o.stream_id = l.id AND ",
             is_release!(),
@@ -71,7 +73,9 @@ macro_rules! deposit_lines {
             part!($engine lookup(events e: "e.stream_id = a.stream_id AND e.sequence = a.sequence")),
             " WHERE l.landlord_id = $2 AND l.id = $3 AND ",
             is_deposit_held!(),
-            " UNION ALL SELECT NULL, NULL, o.stream_id, o.sequence, -o.amount, e.occurred_at ",
+            " UNION ALL SELECT NULL, NULL, o.stream_id, o.sequence, -",
+            released!(),
+            ", e.occurred_at ",
             leases_and_days!($engine),
             part!($engine lookup(postings o: "o.stream_id = l.id")),
             part!($engine lookup(events e: "e.stream_id = o.stream_id AND e.sequence = o.sequence")),
