@@ -73,6 +73,9 @@ macro_rules! part {
         " JOIN bank_accounts payer ON payer.id = p.payer_account_id
           JOIN bank_accounts payee ON payee.id = p.payee_account_id "
     };
+    // At the end of a subquery: what it brings is computed once for each row, however often it is used.
+    (postgres once) => { " OFFSET 0 " };
+    (sqlite once) => { " LIMIT -1 " };
     // The days, or the months, of a report in each of the landlord's time zones.
     ($engine:ident with_days) => {
         concat!(

@@ -1,5 +1,7 @@
 //! What is owed, by how long it has been due.
 
+use std::collections::BTreeMap;
+
 use directpay_domain::id::{LeaseId, UserId};
 use directpay_domain::money::Currency;
 use directpay_domain::report::Age;
@@ -8,7 +10,7 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::fragments::{counts, leases_and_days, open};
+use super::fragments::{counts, leases_and_days, open, owed};
 use super::{Days, Detail, LeaseHead};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
@@ -84,6 +86,22 @@ pub struct Totals {
     pub open: Open,
 }
 
+impl Totals {
+    /// The sums of all rows, for whoever has them already: for a past day they are dear.
+    pub fn of(rows: &[Arrears]) -> Vec<Totals> {
+        let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
+        for Arrears { lease, open, .. } in rows {
+            let nothing = Totals { currency: lease.currency, leases: 0, open: Open::default() };
+            let total = totals.entry(lease.currency.code()).or_insert(nothing);
+            total.leases += 1;
+            for (sum, minor) in total.open.by_age.iter_mut().zip(open.by_age) {
+                *sum += minor;
+            }
+        }
+        totals.into_values().collect()
+    }
+}
+
 #[derive(Deserialize, FromRow)]
 struct SumRow {
     lease_id: Uuid,
@@ -112,7 +130,9 @@ pub async fn page(tx: &mut Tx, landlord: UserId, days: &Days, page: Page) -> Res
         text(sums),
         "FROM (",
         text(open_charges),
-        "AND l.id < $3) AS x WHERE x.minor <> 0 GROUP BY x.lease_id, x.day ORDER BY x.lease_id DESC LIMIT $4"
+        "AND l.id < $3 ORDER BY l.id DESC",
+        once,
+        ") AS x WHERE x.minor <> 0 GROUP BY x.lease_id, x.day ORDER BY x.lease_id DESC LIMIT $4"
     );
     let rows: Vec<SumRow> = tx.fetch_all(PAGE, (Json(days.rows()), landlord.0, page.before, page.limit)).await?;
     let heads = super::heads(tx, &rows.iter().map(|row| row.lease_id).collect::<Vec<_>>()).await?;
@@ -133,6 +153,7 @@ pub async fn totals(tx: &mut Tx, landlord: UserId, days: &Days) -> Result<Vec<To
         text(sums),
         "FROM (",
         text(open_charges),
+        once,
         ") AS x WHERE x.minor <> 0 GROUP BY x.currency ORDER BY x.currency"
     );
     let rows: Vec<TotalRow> = tx.fetch_all(TOTALS, (Json(days.rows()), landlord.0)).await?;
@@ -158,7 +179,9 @@ pub async fn details(
         with_days,
         "SELECT x.charge_id, x.kind, x.due_date, x.minor FROM (",
         text(open_charges),
-        "AND l.id = $3) AS x WHERE x.minor <> 0 AND (CAST($4 AS BIGINT) IS NULL OR x.age = $4)
+        "AND l.id = $3",
+        once,
+        ") AS x WHERE x.minor <> 0 AND (CAST($4 AS BIGINT) IS NULL OR x.age = $4)
          ORDER BY x.due_date, x.charge_id"
     );
     let age =

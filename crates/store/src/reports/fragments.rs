@@ -23,50 +23,61 @@ macro_rules! counts {
     };
 }
 
-/// How much of a charge was owed at the end of the day and neither paid nor on its way.
+/// How much of a charge was owed at the end of the day, paid or not.
 ///
 /// A charge is owed from its due date until it is voided. What was paid out comes and goes with the refund's events.
-macro_rules! open {
+macro_rules! owed {
     () => {
-        " CAST(CASE WHEN c.kind <> 'PAYOUT' THEN CASE WHEN c.voided_at IS NULL OR d.until <= c.voided_at THEN c.amount ELSE 0 END
-                    ELSE CASE WHEN c.voided_at IS NULL THEN c.amount ELSE 0 END
-                         - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE COALESCE((
-                               SELECT SUM(CASE WHEN o.debit LIKE 'receivable:%' THEN o.amount
-                                               WHEN o.credit LIKE 'receivable:%' THEN -o.amount ELSE 0 END)
-                               FROM events e JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
-                               WHERE e.stream_id = c.id AND d.until <= e.occurred_at), 0) END END
-               - (c.applied - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE COALESCE((
-                      SELECT SUM(a.amount) FROM allocations a
-                      JOIN events e ON e.stream_id = a.stream_id AND e.sequence = a.sequence
-                      WHERE a.charge_id = c.id AND d.until <= e.occurred_at), 0) END) AS BIGINT) "
+        " CASE WHEN c.kind <> 'PAYOUT' THEN CASE WHEN c.voided_at IS NULL OR d.until <= c.voided_at THEN c.amount ELSE 0 END
+               ELSE CASE WHEN c.voided_at IS NULL THEN c.amount ELSE 0 END
+                    - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE COALESCE((
+                          SELECT SUM(CASE WHEN o.debit LIKE 'receivable:%' THEN o.amount
+                                          WHEN o.credit LIKE 'receivable:%' THEN -o.amount ELSE 0 END)
+                          FROM events e JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
+                          WHERE e.stream_id = c.id AND d.until <= e.occurred_at), 0) END END "
     };
 }
 
-/// What of a lease's money paid for nothing at the end of the day: what does so now, less what came in since, more what was
-/// applied since.
-macro_rules! credit {
+/// How much of that was neither paid nor on its way.
+macro_rules! open {
     () => {
-        " CAST(COALESCE((SELECT SUM(k.amount) FROM credits k WHERE k.lease_id = l.id), 0)
-               - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE
-                   COALESCE((
-                       SELECT SUM(CASE WHEN o.credit LIKE 'receivable:%' THEN o.amount
-                                       WHEN o.debit LIKE 'receivable:%' THEN -o.amount ELSE 0 END)
-                       FROM payments p JOIN events e ON e.stream_id = p.id
-                       JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
-                       WHERE p.lease_id = l.id AND p.kind = 'RENT' AND d.until <= e.occurred_at
-                         AND (p.status IN ('PENDING', 'PROCESSING') OR d.until <= p.processing_at OR d.until <= p.completed_at
-                              OR d.until <= p.failed_at OR d.until <= p.returned_at OR d.until <= p.cancelled_at)), 0)
+        concat!(
+            " CAST(",
+            owed!(),
+            " - (c.applied - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE COALESCE((
+                   SELECT SUM(a.amount) FROM allocations a
+                   JOIN events e ON e.stream_id = a.stream_id AND e.sequence = a.sequence
+                   WHERE a.charge_id = c.id AND d.until <= e.occurred_at), 0) END) AS BIGINT) "
+        )
+    };
+}
+
+/// What the credit of a lease at the end of the day was more than what was open: all that is applied and all credit now, less
+/// what came in since, less what was owed then.
+macro_rules! credit_less_open {
+    () => {
+        concat!(
+            " CAST(COALESCE((SELECT SUM(k.amount) FROM credits k WHERE k.lease_id = l.id), 0)
                    + COALESCE((
-                       SELECT SUM(o.amount)
-                       FROM events e JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
-                       WHERE e.stream_id = l.id AND e.event_type <> 'charge_voided' AND o.credit LIKE 'receivable:%'
-                         AND d.until <= e.occurred_at), 0)
-                   - COALESCE((
-                       SELECT SUM((SELECT SUM(a.amount) FROM allocations a
-                                   JOIN events e ON e.stream_id = a.stream_id AND e.sequence = a.sequence
-                                   WHERE a.charge_id = c.id AND d.until <= e.occurred_at))
-                       FROM charges c WHERE c.lease_id = l.id), 0)
-                 END AS BIGINT) "
+                         SELECT SUM(c.applied - CASE WHEN c.due_date <= d.through THEN ",
+            owed!(),
+            " ELSE 0 END) FROM charges c WHERE c.lease_id = l.id AND c.posted_at IS NOT NULL), 0)
+                   - CASE WHEN d.until = 9223372036854775807 THEN 0 ELSE
+                         COALESCE((
+                             SELECT SUM(CASE WHEN o.credit LIKE 'receivable:%' THEN o.amount
+                                             WHEN o.debit LIKE 'receivable:%' THEN -o.amount ELSE 0 END)
+                             FROM payments p JOIN events e ON e.stream_id = p.id
+                             JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
+                             WHERE p.lease_id = l.id AND p.kind = 'RENT' AND d.until <= e.occurred_at
+                               AND (p.status IN ('PENDING', 'PROCESSING') OR d.until <= p.processing_at
+                                    OR d.until <= p.completed_at OR d.until <= p.failed_at OR d.until <= p.returned_at
+                                    OR d.until <= p.cancelled_at)), 0)
+                         + COALESCE((
+                             SELECT SUM(o.amount)
+                             FROM events e JOIN postings o ON o.stream_id = e.stream_id AND o.sequence = e.sequence
+                             WHERE e.stream_id = l.id AND e.event_type <> 'charge_voided' AND o.credit LIKE 'receivable:%'
+                               AND d.until <= e.occurred_at), 0) END AS BIGINT) "
+        )
     };
 }
 
@@ -97,4 +108,4 @@ macro_rules! released {
     };
 }
 
-pub(super) use {counts, credit, is_deposit_held, is_release, leases_and_days, open, released};
+pub(super) use {counts, credit_less_open, is_deposit_held, is_release, leases_and_days, open, owed, released};

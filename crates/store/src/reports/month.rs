@@ -131,7 +131,9 @@ pub async fn page(
         text(sums),
         "FROM (",
         text(charges_of_month),
-        "AND l.id < $5) AS x GROUP BY x.lease_id ORDER BY x.lease_id DESC LIMIT $6"
+        "AND l.id < $5 ORDER BY l.id DESC",
+        once,
+        ") AS x GROUP BY x.lease_id ORDER BY x.lease_id DESC LIMIT $6"
     );
     let (first, last) = (date_to_number(month.first()), date_to_number(month.last()));
     let binds = (Json(days.rows()), landlord.0, first, last, page.before, page.limit);
@@ -152,6 +154,7 @@ pub async fn totals(tx: &mut Tx, landlord: UserId, days: &Days, month: Month) ->
         text(sums),
         "FROM (",
         text(charges_of_month),
+        once,
         ") AS x GROUP BY x.currency ORDER BY x.currency"
     );
     let (first, last) = (date_to_number(month.first()), date_to_number(month.last()));

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::fragments::{counts, credit, is_deposit_held, is_release, leases_and_days, open, released};
+use super::fragments::{counts, credit_less_open, is_deposit_held, is_release, leases_and_days, open, owed, released};
 use super::{Days, Detail, EventPlace, LeaseHead, NO_INSTANT};
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
@@ -33,8 +33,8 @@ macro_rules! numbers {
             ") FROM charges c WHERE c.lease_id = l.id AND (c.applied < c.amount OR d.until < 9223372036854775807) AND ",
             counts!(),
             "), 0) AS BIGINT) AS open, ",
-            credit!(),
-            " AS credit,
+            credit_less_open!(),
+            " AS credit_less_open,
               CASE WHEN NOT EXISTS (SELECT 1 FROM charges c WHERE c.lease_id = l.id AND c.kind = 'DEPOSIT') THEN 0
                    ELSE CAST(COALESCE((
                             SELECT SUM((SELECT SUM(a.amount) FROM allocations a
@@ -58,7 +58,7 @@ macro_rules! numbers {
 /// What a lease must have to stand in the rent roll.
 macro_rules! is_listed {
     ($engine:ident) => {
-        " (x.rent IS NOT NULL OR x.open <> 0 OR x.credit <> 0 OR x.deposit_held <> 0) "
+        " (x.rent IS NOT NULL OR x.open <> 0 OR x.open + x.credit_less_open <> 0 OR x.deposit_held <> 0) "
     };
 }
 
@@ -129,6 +129,26 @@ pub struct Totals {
     pub standing: Standing,
 }
 
+impl Totals {
+    fn nothing(currency: Currency) -> Totals {
+        Totals { currency, leases: 0, rent: 0, standing: Standing::default() }
+    }
+
+    /// The sums of all rows, for whoever has them already: for a past day they are dear.
+    pub fn of(rows: &[Row]) -> Vec<Totals> {
+        let mut totals: BTreeMap<&str, Totals> = BTreeMap::new();
+        for Row { lease, rent, standing, .. } in rows {
+            let total = totals.entry(lease.currency.code()).or_insert(Totals::nothing(lease.currency));
+            total.leases += 1;
+            total.rent += rent.unwrap_or(0);
+            total.standing.open += standing.open;
+            total.standing.credit += standing.credit;
+            total.standing.deposit_held += standing.deposit_held;
+        }
+        totals.into_values().collect()
+    }
+}
+
 #[derive(Deserialize, FromRow)]
 struct NumbersRow {
     lease_id: Uuid,
@@ -153,9 +173,11 @@ struct TotalRow {
 pub async fn page(tx: &mut Tx, landlord: UserId, days: &Days, page: Page) -> Result<Vec<Row>, StoreError> {
     const PAGE: Sql = sql!(
         with_days,
-        "SELECT x.lease_id, x.day, x.rent, x.open, x.credit, x.deposit_held FROM (",
+        "SELECT x.lease_id, x.day, x.rent, x.open, x.open + x.credit_less_open AS credit, x.deposit_held FROM (",
         text(numbers),
-        "AND l.id < $3) AS x WHERE",
+        "AND l.id < $3 ORDER BY l.id DESC",
+        once,
+        ") AS x WHERE",
         text(is_listed),
         "ORDER BY x.lease_id DESC LIMIT $4"
     );
@@ -176,9 +198,10 @@ pub async fn totals(tx: &mut Tx, landlord: UserId, days: &Days) -> Result<Vec<To
     const TOTALS: Sql = sql!(
         with_days,
         "SELECT x.currency, COUNT(*) AS leases, CAST(COALESCE(SUM(x.rent), 0) AS BIGINT) AS rent,
-                CAST(SUM(x.open) AS BIGINT) AS open, CAST(SUM(x.credit) AS BIGINT) AS credit,
+                CAST(SUM(x.open) AS BIGINT) AS open, CAST(SUM(x.open + x.credit_less_open) AS BIGINT) AS credit,
                 CAST(SUM(x.deposit_held) AS BIGINT) AS deposit_held FROM (",
         text(numbers),
+        once,
         ") AS x WHERE",
         text(is_listed),
         "GROUP BY x.currency ORDER BY x.currency"

@@ -123,10 +123,10 @@ pub async fn sheet(tx: &mut Tx, landlord: UserId, days: &Days) -> Result<Sheet, 
         let read = arrears::page(tx, landlord, days, page).await?;
         let Some(last) = read.last() else { break };
         page.before = last.lease.id.0;
-        rows.extend(read.into_iter().map(|row| ArrearsRow::from(row).cells()));
+        rows.extend(read);
     }
-    let totals = arrears::totals(tx, landlord, days).await?.into_iter();
-    Ok(Sheet { columns, rows, totals: totals.map(|total| ArrearsTotals::from(total).cells()).collect() })
+    let totals = Totals::of(&rows).into_iter().map(|total| ArrearsTotals::from(total).cells()).collect();
+    Ok(Sheet { columns, rows: rows.into_iter().map(|row| ArrearsRow::from(row).cells()).collect(), totals })
 }
 
 /// Read the arrears.

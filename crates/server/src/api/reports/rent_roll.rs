@@ -126,10 +126,10 @@ pub async fn sheet(tx: &mut Tx, landlord: UserId, days: &Days) -> Result<Sheet, 
         let read = rent_roll::page(tx, landlord, days, page).await?;
         let Some(last) = read.last() else { break };
         page.before = last.lease.id.0;
-        rows.extend(read.into_iter().map(|row| RentRollRow::from(row).cells()));
+        rows.extend(read);
     }
-    let totals = rent_roll::totals(tx, landlord, days).await?.into_iter();
-    Ok(Sheet { columns, rows, totals: totals.map(|total| RentRollTotals::from(total).cells()).collect() })
+    let totals = Totals::of(&rows).into_iter().map(|total| RentRollTotals::from(total).cells()).collect();
+    Ok(Sheet { columns, rows: rows.into_iter().map(|row| RentRollRow::from(row).cells()).collect(), totals })
 }
 
 impl RentRollRow {
