@@ -25,6 +25,7 @@ pub mod payment;
 pub mod policy;
 pub mod property;
 pub mod rail;
+pub mod report;
 pub mod schedule;
 pub mod share;
 pub mod statement;

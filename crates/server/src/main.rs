@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, demo, export, health, run_day, serve, verify};
+use directpay_server::commands::{admin, demo, export, health, report, run_day, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
@@ -47,6 +47,9 @@ enum Command {
     /// Take the books elsewhere
     #[command(subcommand)]
     Export(ExportCommand),
+    /// What a landlord's books say, as a table
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Print a fresh secrets file
     Secrets,
     /// Print the API document
@@ -127,6 +130,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Verify) => return verify::verify(&database).await,
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
         Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,
+        Some(Command::Report(command)) => report::report(&database, &command).await?,
         Some(Command::Secrets) => print(&SecretsFile::generate()?.to_text()?),
         Some(Command::Openapi) => print(&directpay_server::api::document_text()?),
         Some(Command::Health(args)) => health::health(args.listen).await?,

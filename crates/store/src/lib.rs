@@ -27,6 +27,7 @@ pub mod payments;
 pub mod policies;
 mod postgres;
 pub mod properties;
+pub mod reports;
 pub mod sandbox_clock;
 mod sql;
 mod sqlite;

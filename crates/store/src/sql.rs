@@ -5,7 +5,9 @@
 //! row stands for itself, `insert(…)`, `update(…)` and `each(…)` with `field(…)` make a plain statement that SQLite runs row by
 //! row, and one over the whole batch that PostgreSQL runs once: each is the quicker way there, by far. Where the statement
 //! speaks of the batch as a whole, `rows(…)` reads it out of one JSON parameter on both. `skip_locked` and `for_update` lock
-//! rows where there is more than one writer. Two more name what a payment is read from.
+//! rows where there is more than one writer. Two more name what a payment is read from, two the days and
+//! months of reports; `text` names a text of the module's own. `lookup`
+//! joins a table row by row.
 //! This is the place where "no macro where a function will do" gives way: `concat!` wants literals, and only a macro makes
 //! them. In exchange every text is a constant, prepared once per connection.
 
@@ -35,6 +37,19 @@ macro_rules! statement {
 
 macro_rules! part {
     ($engine:ident $text:literal) => { $text };
+    // A text that several statements share: a macro that makes a literal for the engine.
+    ($engine:ident text($name:ident)) => { $name!($engine) };
+    // The rows of one more table for each row so far, by a key, in the order in which the tables are written. PostgreSQL takes
+    // a landlord for one who may have half of everything, and would rather read a whole table: it is given no choice.
+    (postgres lookup($table:ident $alias:ident: $by:literal)) => {
+        concat!(
+            " CROSS JOIN LATERAL (SELECT ", stringify!($alias), ".* FROM ", stringify!($table $alias), " WHERE ", $by,
+            " OFFSET 0) AS ", stringify!($alias), " "
+        )
+    };
+    (sqlite lookup($table:ident $alias:ident: $by:literal)) => {
+        concat!(" CROSS JOIN ", stringify!($table $alias), " ON ", $by, " ")
+    };
     (postgres skip_locked) => { " FOR UPDATE SKIP LOCKED " };
     (sqlite skip_locked) => { " " };
     // Leaves foreign key checks of others alone.
@@ -57,6 +72,25 @@ macro_rules! part {
     ($engine:ident payment_accounts) => {
         " JOIN bank_accounts payer ON payer.id = p.payer_account_id
           JOIN bank_accounts payee ON payee.id = p.payee_account_id "
+    };
+    // At the end of a subquery: what it brings is computed once for each row, however often it is used.
+    (postgres once) => { " OFFSET 0 " };
+    (sqlite once) => { " LIMIT -1 " };
+    // The days, or the months, of a report in each of the landlord's time zones.
+    ($engine:ident with_days) => {
+        concat!(
+            "WITH day AS MATERIALIZED (SELECT * FROM",
+            $crate::sql::part!($engine rows(time_zone text, day bigint, through bigint, until bigint, first_30 bigint,
+                                            first_60 bigint, first_90 bigint)),
+            ") "
+        )
+    };
+    ($engine:ident with_months) => {
+        concat!(
+            "WITH months AS MATERIALIZED (SELECT * FROM",
+            $crate::sql::part!($engine rows(time_zone text, month bigint, since bigint, until bigint)),
+            ") "
+        )
     };
     // The next four make a statement that SQLite runs once for each row of a batch and PostgreSQL once for all of them.
     // `each` stands first behind FROM, `field` names a field of its row.

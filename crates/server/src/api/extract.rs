@@ -202,6 +202,11 @@ pub struct List<T> {
 }
 
 impl Wanted {
+    /// Whether it is the first page.
+    pub fn is_first(self) -> bool {
+        self.before == Uuid::max()
+    }
+
     /// What to ask the store for: one row more than the page has, which tells whether there is another page.
     pub fn page(self) -> Page {
         Page { before: self.before, limit: self.limit + 1 }

@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod auth;
 pub mod bank_accounts;
+pub mod csv_file;
 pub mod error;
 pub mod extract;
 pub mod health;
@@ -11,6 +12,7 @@ pub mod leases;
 pub mod payments;
 pub mod problem;
 pub mod properties;
+pub mod reports;
 pub mod request_id;
 pub mod sandbox_clock;
 pub mod users;
@@ -57,6 +59,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "properties", description = "What is let"),
         (name = "leases", description = "Who rents what, and what is due when"),
         (name = "payments", description = "Money on its way, exactly once"),
+        (name = "reports", description = "What a landlord's books say, and what each number is made of"),
         (name = "sandbox", description = "Trying out what takes months"),
         (name = "health", description = "For whoever runs the server"),
     ),
@@ -121,6 +124,15 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(payments::list_payments_of_lease))
         .routes(routes!(payments::cancel_payment))
         .routes(routes!(payments::retry_payment))
+        .routes(routes!(reports::rent_roll::read_rent_roll))
+        .routes(routes!(reports::rent_roll::explain_rent_roll))
+        .routes(routes!(reports::arrears::read_arrears))
+        .routes(routes!(reports::arrears::explain_arrears))
+        .routes(routes!(reports::month::read_month))
+        .routes(routes!(reports::month::explain_month))
+        .routes(routes!(reports::payments::read_payments))
+        .routes(routes!(reports::income::read_income))
+        .routes(routes!(reports::income::explain_income))
         .routes(routes!(sandbox_clock::read_clock))
         .routes(routes!(sandbox_clock::advance_clock))
 }

@@ -54,7 +54,8 @@ pub async fn journal(database: &Database, args: &JournalArgs) -> anyhow::Result<
     Ok(())
 }
 
-async fn find_landlord(db: &Db, text: &str) -> anyhow::Result<UserId> {
+/// The landlord of an e-mail address or an id.
+pub(super) async fn find_landlord(db: &Db, text: &str) -> anyhow::Result<UserId> {
     let mut tx = db.begin_read().await?;
     let found = match Uuid::parse_str(text) {
         Ok(id) => users::find(&mut tx, UserId(id)).await?.filter(|user| user.role == Role::Landlord),

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod demo;
 pub mod export;
 pub mod health;
+pub mod report;
 pub mod run_day;
 pub mod serve;
 pub mod verify;

@@ -111,6 +111,14 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "set_payment_policy" => (lease, json!({"policy": "ANY", "reason": "x"}), Right::Landlord, 200, FindNothing),
         "set_charge_notice" => (lease, json!({"charge_notice_days": 30}), Right::Landlord, 200, FindNothing),
         "set_late_fees" => (lease, json!({"kind": "NONE"}), Right::Landlord, 200, FindNothing),
+        "read_rent_roll" | "read_arrears" | "read_payments_report" => {
+            (things.of_landlord.as_str(), none, Right::Landlord, 200, refused(404, 403))
+        }
+        "read_month" => (things.month_of_landlord.as_str(), none, Right::Admin, 200, refused(404, 403)),
+        "read_income" => (things.year_of_landlord.as_str(), none, Right::Landlord, 200, refused(404, 403)),
+        "explain_rent_roll" | "explain_arrears" | "explain_month" | "explain_income" => {
+            (things.number.as_str(), none, Right::Landlord, 200, refused(404, 403))
+        }
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };
     // Several parameters stand behind each other, and so does a query behind the last.
@@ -142,6 +150,12 @@ struct Things {
     unsigned: String,
     /// Another one and a mandate on it.
     mandate: String,
+    /// Queries of reports.
+    of_landlord: String,
+    month_of_landlord: String,
+    year_of_landlord: String,
+    /// The query for what any number of any report is made of.
+    number: String,
 }
 
 impl Things {
@@ -168,6 +182,10 @@ impl Things {
             charge: format!("{} {charge}", home.lease),
             extra: format!("{} {extra}", home.lease),
             asked_quote: format!("{}?amount=1", home.lease),
+            of_landlord: format!("?landlord_id={}", home.landlord.id),
+            month_of_landlord: format!("?landlord_id={}&month=2026-02", home.landlord.id),
+            year_of_landlord: format!("?landlord_id={}&year=2026", home.landlord.id),
+            number: format!("?lease_id={}&property_id={}&column=OPEN&month=2026-02", home.lease, home.property),
             payment: home.paid("paid").await.id(),
             superfluous_account: home.renter.link_account("999999").await.id(),
             spare_account: home.renter.link_account("888888").await.id(),

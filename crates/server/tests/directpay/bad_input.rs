@@ -1,6 +1,7 @@
 //! Bad input of every kind: each has its status, code and field, none is a 5xx, and none leaves a trace.
 
 mod charges;
+mod reports;
 mod statements;
 
 use reqwest::Method;
@@ -89,6 +90,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         payments(&mut cases, &home, &paid);
         queries(&mut cases, &home, &paid);
         statements::add(&mut cases, &home);
+        reports::add(&mut cases, &home);
         paths(&mut cases);
         tokens(&mut cases);
         clock(&mut cases);

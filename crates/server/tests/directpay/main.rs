@@ -14,6 +14,7 @@ mod leases;
 mod lists;
 mod processes;
 mod rent;
+mod reports;
 mod sandbox;
 mod sandbox_clock;
 mod secrecy;

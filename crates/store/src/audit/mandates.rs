@@ -47,29 +47,11 @@ fn wrong(events: &[LeaseEvent], rows: &[DrawRow], stands: &BTreeMap<Uuid, &str>)
     }
     let (mut should_stand, mut should_be_drawn) = (BTreeMap::new(), BTreeSet::new());
     for event in events {
-        match &event.change {
-            LeaseChange::MandateChanged { mandate_id, status, .. } => {
-                should_stand.insert(*mandate_id, status.name());
-            }
-            LeaseChange::DrawMade { draw, payment_id, .. } => {
-                should_be_drawn.insert((draw.mandate_id, calendar::date_to_number(draw.due_date), payment_id.0));
-            }
-            LeaseChange::Entered { .. }
-            | LeaseChange::Terminated { .. }
-            | LeaseChange::RentChanged { .. }
-            | LeaseChange::SharesChanged(_)
-            | LeaseChange::ExtraAdded { .. }
-            | LeaseChange::ExtraEnded { .. }
-            | LeaseChange::PolicyChanged(_)
-            | LeaseChange::LateFeeRuleChanged { .. }
-            | LeaseChange::ChargeNoticeChanged(_)
-            | LeaseChange::ChargeAdded(_)
-            | LeaseChange::ChargePosted(_)
-            | LeaseChange::ChargeVoided { .. }
-            | LeaseChange::CreditGranted { .. }
-            | LeaseChange::DrawAnnounced { .. }
-            | LeaseChange::DrawMissed(_)
-            | LeaseChange::DrawFailed { .. } => {}
+        if let LeaseChange::MandateChanged { mandate_id, status, .. } = &event.change {
+            should_stand.insert(*mandate_id, status.name());
+        }
+        if let LeaseChange::DrawMade { draw, payment_id, .. } = &event.change {
+            should_be_drawn.insert((draw.mandate_id, calendar::date_to_number(draw.due_date), payment_id.0));
         }
     }
     if should_stand != *stands {

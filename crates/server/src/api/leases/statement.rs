@@ -1,7 +1,5 @@
 //! What a lease owes and what it went through, to read and to take along.
 
-use std::borrow::Cow;
-
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -22,6 +20,7 @@ use uuid::Uuid;
 
 use super::{find_visible, local_day};
 use crate::api::auth::Caller;
+use crate::api::csv_file::{self, text_cell};
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
 use crate::api::problem::{Always, OfList, OfOne, SignedIn};
@@ -303,21 +302,20 @@ pub async fn read_statement(
     let lines = read_lines(&mut tx, id, &today).await?;
     let statement = Statement::of(lines, wanted.from, wanted.to);
     let currency = lease.terms.rent.currency();
-    let file = |kind: &str, name: &str, bytes: Vec<u8>| {
-        let name = format!("attachment; filename=\"statement-{id}.{name}\"");
-        ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)], bytes).into_response()
-    };
     match wanted.format {
         Format::Json => Ok(Json(StatementView::new(id, statement, currency)).into_response()),
         Format::Csv => {
             let csv =
                 StatementView::new(id, statement, currency).to_csv().map_err(|error| ApiError::internal(&error))?;
-            Ok(file("text/csv; charset=utf-8", "csv", csv))
+            Ok(csv_file::named(&format!("statement-{id}"), csv))
         }
         Format::Pdf => {
             let about = about(&mut tx, &lease, property, &today, now).await?;
             drop(tx);
-            Ok(file("application/pdf", "pdf", write_pdf(statement, about).await?))
+            let pdf = write_pdf(statement, about).await?;
+            let name = format!("attachment; filename=\"statement-{id}.pdf\"");
+            let headers = [(header::CONTENT_TYPE, "application/pdf".to_owned()), (header::CONTENT_DISPOSITION, name)];
+            Ok((headers, pdf).into_response())
         }
     }
 }
@@ -400,34 +398,9 @@ impl StatementView {
     }
 }
 
-/// A text as a spreadsheet takes it for a text. What begins like a formula would be one: it might send away what stands in
-/// other cells, or run a program (OWASP, "CSV injection").
-fn text_cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}").into() } else { text.into() }
-}
-
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
-
-    #[rstest]
-    #[case("=1+1", "'=1+1")]
-    #[case("+1", "'+1")]
-    #[case("-1", "'-1")]
-    #[case("@SUM(A1)", "'@SUM(A1)")]
-    #[case("\t=1", "'\t=1")]
-    #[case("\r=1", "'\r=1")]
-    #[case("=HYPERLINK(\"http://evil.example\")", "'=HYPERLINK(\"http://evil.example\")")]
-    #[case("", "")]
-    #[case("Rent = 5", "Rent = 5")]
-    #[case("'quoted", "'quoted")]
-    #[case(" =1", " =1")]
-    #[case("Rent 1 March to 31 March 2026", "Rent 1 March to 31 March 2026")]
-    fn a_text_is_no_formula(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(text_cell(text), expected);
-    }
 
     #[test]
     fn amounts_stay_numbers_and_texts_are_guarded() {

@@ -136,6 +136,46 @@ async fn execute(db: &directpay_store::Db, statement: &'static str) {
     tx.commit().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_written_beside_a_running_server() {
+    for place in [Place::on_sqlite(), Place::on_postgres()] {
+        let server = place.serve(&[]);
+        let renter = Renter::settle_in(&server.url, "000123456789").await;
+        renter.pay(&server.url, "rent").await.unwrap();
+        let db = place.db().await;
+        place.settle(&db).await;
+        let mut tx = db.begin_read().await.unwrap();
+        let (email,): (String,) = tx.fetch_one("SELECT email FROM users WHERE role = $1", ("LANDLORD",)).await.unwrap();
+        drop(tx);
+        let report = |arguments: &[&str]| {
+            let ran = place.run(&[&["report"], arguments, &["--landlord", &email]].concat());
+            assert!(ran.status.success(), "{arguments:?}: {}", text(&ran.stderr));
+            text(&ran.stdout).to_owned()
+        };
+
+        for (arguments, in_table) in [
+            (&["rent-roll"][..], "12 Maple Street"),
+            (&["arrears", "--as-of", "2026-01-31"], "1500.00"),
+            (&["month", "--month", "2026-01"], "15.00"),
+            (&["payments", "--from", "2026-01-01"], "STANDARD_ACH"),
+            (&["income", "--year", "2026", "--basis", "accrual"], "2026-02"),
+        ] {
+            let table = report(arguments);
+            assert!(table.contains(in_table) && table.contains('│'), "{arguments:?}: {table}");
+            let file = report(&[arguments, &["--csv"]].concat());
+            assert!(file.contains(in_table) && file.starts_with("address,unit,property_name,property_id,"), "{file}");
+        }
+        for bad in
+            [&["rent-roll", "--as-of", "2199-01-01"][..], &["month", "--month", "2026"], &["income", "--year", "x"]]
+        {
+            let ran = place.run(&[&["report"], bad, &["--landlord", &email]].concat());
+            assert!(!ran.status.success() && ran.stdout.is_empty(), "{bad:?}");
+        }
+        db.close().await;
+        server.stop();
+    }
+}
+
 /// A mistyped path must not look like books in order.
 #[test]
 fn verify_of_a_database_that_is_not_there_fails_and_makes_none() {
