@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod seed;
 pub mod server;
+pub mod simulate;
 pub mod table;
 pub mod test;
 pub mod workspace;

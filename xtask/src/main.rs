@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, ceiling, load};
-use xtask::{fuzz, guard, migrations, postgres, process, seed, test};
+use xtask::{fuzz, guard, migrations, postgres, process, seed, simulate, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Automation of the DirectPay workspace")]
@@ -25,6 +25,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Fill a database with settled payments.
     SeedData(seed::Arguments),
+    /// Let months of many leases pass, by lot, and check every invariant after every day.
+    Simulate(simulate::Arguments),
     /// Append the migrations that are about to be released to the list of those that never change.
     FreezeMigrations,
     /// Send payments and print what came back.
@@ -52,6 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::BenchLoad(arguments) => load::run(&arguments),
         Command::BenchCeiling => ceiling::run(),
         Command::SeedData(arguments) => seed::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::FreezeMigrations => migrations::freeze(),
         Command::Guard(arguments) => guard::run(&arguments),
     }

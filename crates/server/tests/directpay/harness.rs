@@ -248,6 +248,11 @@ impl TestApp {
         self.sign_in(email.as_str(), PASSWORD, user.id.to_string()).await
     }
 
+    /// How much the workers have to do now.
+    pub(crate) async fn due_work(&self) -> i64 {
+        due_work(self.db(), &self.clock).await
+    }
+
     /// The day where the properties of the tests lie.
     pub(crate) fn today(&self) -> Date {
         LocalDay::at("America/New_York", self.clock.business()).unwrap().date

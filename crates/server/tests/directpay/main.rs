@@ -19,6 +19,7 @@ mod sandbox;
 mod sandbox_clock;
 mod secrecy;
 mod sign_in;
+mod simulation;
 mod statement;
 mod story;
 mod surface;
