@@ -4,6 +4,7 @@ mod effects;
 mod initiate;
 mod list;
 mod record;
+mod refunds;
 mod row;
 
 pub(crate) use initiate::distinct;
@@ -12,4 +13,5 @@ pub use list::{
     Filter, find, find_all, find_by_key, find_for_party, list_by_landlord, list_by_renter, list_for_lease, pending_rent,
 };
 pub use record::{Held, Instructed, Recorded, Verdict, hold, hold_remembered, record, record_held};
+pub use refunds::{not_settled, refunded};
 pub(crate) use row::{PaymentRow, Stored};

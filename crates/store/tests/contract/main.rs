@@ -18,6 +18,7 @@ mod lists;
 mod people;
 mod plans;
 mod record;
+mod refunds;
 mod sandbox_clock;
 mod servers;
 mod statement;

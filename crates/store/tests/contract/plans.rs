@@ -16,8 +16,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments.
-const GROWING: [&str; 9] = [
+const GROWING: [&str; 10] = [
     "payments",
+    "refunded_payments",
     "events",
     "postings",
     "bank_instructions",

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::find;
 use super::view::PaymentView;
+use super::{find, view};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
@@ -196,10 +196,11 @@ pub async fn read_history(
     let people: Vec<_> = events.iter().filter_map(Event::acting_user).collect();
     let names = users::names(&mut tx, &people).await?;
     let payment = Payment::fold(&events).map_err(|invalid| ApiError::internal(&invalid))?;
+    let view = if at.is_some() { (&payment).into() } else { view(&mut tx, &payment).await? };
     Ok(Json(HistoryView {
         payment_id: id.0,
         event_count: events.len(),
         events: events.into_iter().map(|event| EventView::new(event, &names)).collect(),
-        payment: (&payment).into(),
+        payment: view,
     }))
 }

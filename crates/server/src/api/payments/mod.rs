@@ -4,6 +4,8 @@ pub mod history;
 pub mod request;
 pub mod view;
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::id::{LeaseId, PaymentId};
@@ -29,7 +31,8 @@ use crate::instruct;
 
 /// Initiate a payment.
 ///
-/// Stores the payment as PENDING and answers at once; workers hand it to the bank. Repeating the request with the same
+/// Stores the payment as PENDING and answers at once; workers hand it to the bank. A renter pays rent; a landlord refunds, with
+/// `refund_of` at most what that payment settled, however many requests come at once. Repeating the request with the same
 /// idempotency key returns the same payment, with status 200 and the header `Idempotent-Replayed: true`.
 #[utoipa::path(
     post,
@@ -54,7 +57,7 @@ pub async fn initiate_payment(
     let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
-        Outcome::Initiated(initiated) => Ok(answer(&initiated)),
+        Outcome::Initiated(initiated) => answer(&app, &initiated).await,
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(Some(payment_id))),
         Outcome::Refused(broken) => {
             let mut errors = FieldErrors::default();
@@ -64,10 +67,27 @@ pub async fn initiate_payment(
     }
 }
 
-fn answer(Initiated { payment, replayed }: &Initiated) -> Response {
+async fn answer(app: &App, Initiated { payment, replayed }: &Initiated) -> Result<Response, ApiError> {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
-    let view = PaymentView::from(payment.as_ref());
-    created_once(!replayed, &location, view)
+    // Nothing of a new payment is refunded.
+    let view = if *replayed {
+        let mut tx = app.db.begin_read().await?;
+        view(&mut tx, payment).await?
+    } else {
+        PaymentView::new(payment, 0)
+    };
+    Ok(created_once(!replayed, &location, view))
+}
+
+/// A payment with what is refunded of it.
+async fn view(tx: &mut Tx, payment: &Payment) -> Result<PaymentView, ApiError> {
+    let refunded = payments::refunded(tx, [payment.terms.id].into_iter()).await?;
+    Ok(PaymentView::of_list(payment, &refunded))
+}
+
+/// What is refunded of the payments of a list.
+async fn refunded(tx: &mut Tx, found: &[Payment]) -> Result<HashMap<PaymentId, i64>, ApiError> {
+    Ok(payments::refunded(tx, found.iter().map(|payment| payment.terms.id)).await?)
 }
 
 /// A payment on a lease that the caller is a party to, or any for administrators.
@@ -93,7 +113,8 @@ pub async fn read_payment(
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
-    Ok(Json((&find(&mut tx, caller, id).await?).into()))
+    let payment = find(&mut tx, caller, id).await?;
+    Ok(Json(view(&mut tx, &payment).await?))
 }
 
 /// Finding a payment by its key.
@@ -131,7 +152,8 @@ pub async fn list_payments(
         (None, Role::Renter) => payments::list_by_renter(&mut tx, caller.user_id, wanted.page()).await?,
         (None, Role::Admin) => Vec::new(),
     };
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
+    let refunded = refunded(&mut tx, &found).await?;
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::of_list(&payment, &refunded))))
 }
 
 /// What a lease's list is narrowed to.
@@ -182,7 +204,8 @@ pub async fn list_payments_of_lease(
     };
     lease.ok_or_else(ApiError::not_found)?;
     let found = payments::list_for_lease(&mut tx, lease_id, filter, wanted.page()).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::from(&payment))))
+    let refunded = refunded(&mut tx, &found).await?;
+    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::of_list(&payment, &refunded))))
 }
 
 /// Cancel a payment.
@@ -207,7 +230,7 @@ pub async fn cancel_payment(
 /// Retry a payment.
 ///
 /// Possible for its initiator when it failed for the bank's sake, or was returned for want of money and has re-presentments
-/// left.
+/// left. A refund that names a payment is not tried again when that payment does not cover it any more.
 #[utoipa::path(
     post,
     path = "/payments/{payment_id}/retry",
@@ -235,9 +258,10 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
     let recorded = payments::record(&mut tx, &[instructed]).await?.pop();
     match recorded {
         Some(Recorded::Now(payment)) => {
+            let view = view(&mut tx, &payment).await?;
             tx.commit().await?;
             app.bell.ring();
-            Ok(Json(payment.as_ref().into()))
+            Ok(Json(view))
         }
         Some(Recorded::Rejected(rejection)) => Err(rejection.into()),
         Some(Recorded::Unknown) | None => Err(ApiError::not_found()),

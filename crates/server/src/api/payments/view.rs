@@ -1,6 +1,10 @@
 //! A payment as it is shown.
 
-use directpay_domain::payment::{Payment, Reason};
+use std::collections::HashMap;
+
+use directpay_domain::id::PaymentId;
+use directpay_domain::money::format_minor;
+use directpay_domain::payment::{Kind, Payment, Reason};
 use directpay_domain::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +21,11 @@ pub struct PaymentView {
     /// RENT from a renter, REFUND from the landlord.
     #[schema(example = "RENT")]
     kind: &'static str,
+    /// The payment whose money a refund gives back; null on rent, and on a refund that names none.
+    refund_of: Option<Uuid>,
+    /// What refunds of this payment come to that are on their way or settled; null on refunds and in a look at the past.
+    #[schema(example = "0.00")]
+    refunded: Option<String>,
     /// Where the money comes from.
     payer_account_id: Uuid,
     /// Where it goes.
@@ -90,6 +99,8 @@ impl From<&Payment> for PaymentView {
             id: terms.id.0,
             lease_id: terms.lease_id.0,
             kind: terms.kind.name(),
+            refund_of: terms.refund_of.map(|id| id.0),
+            refunded: None,
             payer_account_id: terms.payer.account_id.0,
             payee_account_id: terms.payee.account_id.0,
             amount: terms.amount.to_string(),
@@ -113,5 +124,21 @@ impl From<&Payment> for PaymentView {
             version: payment.version,
             created_at: terms.initiated_at,
         }
+    }
+}
+
+impl PaymentView {
+    /// A payment of which so many minor units are refunded.
+    pub(super) fn new(payment: &Payment, refunded_minor: i64) -> PaymentView {
+        let refunded = match payment.terms.kind {
+            Kind::Rent => Some(format_minor(refunded_minor, payment.terms.amount.currency())),
+            Kind::Refund => None,
+        };
+        PaymentView { refunded, ..payment.into() }
+    }
+
+    /// One of several payments, with what is refunded of those that have refunds.
+    pub(super) fn of_list(payment: &Payment, refunded: &HashMap<PaymentId, i64>) -> PaymentView {
+        PaymentView::new(payment, refunded.get(&payment.terms.id).copied().unwrap_or(0))
     }
 }
