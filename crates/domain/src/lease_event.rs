@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::charge::{ChargeKind, CreditKind};
+use crate::deposit::DepositRelease;
 use crate::id::{ChargeId, EventId, LeaseId};
 use crate::late_fee::LateFeeRule;
 use crate::ledger::{Account, Posting};
@@ -134,6 +135,9 @@ pub enum LeaseChange {
         /// For which charge before all others, if for one.
         charge_id: Option<ChargeId>,
     },
+    /// Deposits are given up: kept, or returned.
+    #[serde(rename = "deposit_released")]
+    DepositReleased(DepositRelease),
 }
 
 /// A charge as it was added or posted.
@@ -181,6 +185,8 @@ pub enum LeaseEventType {
     ChargeVoided,
     /// See [`LeaseChange::CreditGranted`].
     CreditGranted,
+    /// See [`LeaseChange::DepositReleased`].
+    DepositReleased,
 }
 
 names!(LeaseEventType {
@@ -195,6 +201,7 @@ names!(LeaseEventType {
     ChargePosted = "charge_posted",
     ChargeVoided = "charge_voided",
     CreditGranted = "credit_granted",
+    DepositReleased = "deposit_released",
 });
 
 impl LeaseChange {
@@ -212,6 +219,7 @@ impl LeaseChange {
             LeaseChange::ChargePosted(_) => LeaseEventType::ChargePosted,
             LeaseChange::ChargeVoided { .. } => LeaseEventType::ChargeVoided,
             LeaseChange::CreditGranted { .. } => LeaseEventType::CreditGranted,
+            LeaseChange::DepositReleased(_) => LeaseEventType::DepositReleased,
         }
     }
 
@@ -237,6 +245,7 @@ impl LeaseChange {
                 };
                 (forgone, owed, *amount)
             }
+            LeaseChange::DepositReleased(release) => (Account::Deposit(lease), owed, release.amount),
             LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }

@@ -9,6 +9,7 @@ pub mod bank_account;
 pub mod banking_day;
 pub mod calendar;
 pub mod charge;
+pub mod deposit;
 pub mod id;
 pub mod idempotency;
 pub mod invalid;

@@ -11,6 +11,7 @@ pub mod bank_book;
 pub mod charges;
 mod connect;
 mod db;
+pub mod deposits;
 mod error;
 pub mod events;
 pub mod journal;

@@ -4,12 +4,14 @@
 mod accounts;
 mod authorization;
 mod bad_input;
+mod deposits;
 mod document;
 mod harness;
 mod idempotency;
 mod leases;
 mod lists;
 mod processes;
+mod refunds;
 mod rent;
 mod sandbox;
 mod sandbox_clock;

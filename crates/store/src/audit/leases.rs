@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::histories::{LineRow, agrees};
-use super::{Check, PAGE};
+use super::{Check, PAGE, deposits};
 use crate::charges::{Charge, ChargeRow};
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -38,6 +38,7 @@ struct BodyRow {
 struct Checks {
     sequence: Check,
     charges: Check,
+    deposits: Check,
     postings: Check,
 }
 
@@ -45,6 +46,7 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
     let mut checks = Checks {
         sequence: Check::new("lease events have no gap and say what their bodies say"),
         charges: Check::new("charges are owed, and taken back, by events"),
+        deposits: Check::new("deposits are released once, and only what was charged"),
         postings: Check::new("postings of leases are those of their events"),
     };
     let mut after = Uuid::nil();
@@ -62,8 +64,8 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
             checks.one(tx, lease).await?;
         }
     }
-    let Checks { sequence, charges, postings } = checks;
-    Ok(vec![sequence, charges, postings, charges_applied(tx).await?, sources_used_once(tx).await?])
+    let Checks { sequence, charges, deposits, postings } = checks;
+    Ok(vec![sequence, charges, deposits, postings, charges_applied(tx).await?, sources_used_once(tx).await?])
 }
 
 impl Checks {
@@ -98,6 +100,7 @@ impl Checks {
             self.charges.breach(Some(format!("lease {id}: {breach}")));
         }
         self.charges.examined += u64::try_from(charges.len()).unwrap_or(0);
+        deposits::check(tx, &mut self.deposits, id, &events).await?;
         Ok(())
     }
 }
@@ -151,6 +154,7 @@ fn wrong_charges(events: &[LeaseEvent], charges: &[Charge]) -> Vec<String> {
                 *corrected.entry(charge.0).or_default() += amount.minor();
             }
             LeaseChange::CreditGranted { .. }
+            | LeaseChange::DepositReleased(_)
             | LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }

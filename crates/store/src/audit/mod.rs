@@ -4,6 +4,7 @@
 //! as for ten million.
 
 mod bank;
+mod deposits;
 mod histories;
 mod leases;
 mod refunds;

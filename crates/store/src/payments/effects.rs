@@ -111,19 +111,5 @@ async fn payout(tx: &mut Tx, happened: &Happened) -> Result<Charge, StoreError> 
         .await?;
     let zone = ZoneName::parse(&zone).map_err(StoreError::damaged("time zone"))?;
     let day = property::local_date(&zone, at.timestamp());
-    Ok(Charge {
-        id,
-        lease_id,
-        kind: ChargeKind::Payout,
-        origin_id: id.0,
-        period_start: day,
-        period_end: day,
-        due_date: day,
-        amount,
-        description: None,
-        posted_at: Some(at),
-        voided_at: None,
-        applied_minor: 0,
-        corrected_minor: 0,
-    })
+    Ok(Charge { posted_at: Some(at), ..Charge::standing_alone(id, lease_id, ChargeKind::Payout, day, amount) })
 }

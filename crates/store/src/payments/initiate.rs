@@ -62,11 +62,11 @@ type Key = (UserId, IdempotencyKey);
 /// (initiator, key) is the referee between processes: who loses the race is answered with the winner's payment.
 pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
     let mut refusals = HashMap::new();
-    let judged = judge(tx, batch, &mut refusals).await?;
+    let (judged, refunded) = judge(tx, batch, &mut refusals).await?;
     let lost = insert(tx, &judged).await?;
     let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
     let ours: HashMap<Key, Arc<Payment>> = ours.map(|payment| (key_of(&payment), Arc::new(payment))).collect();
-    promise(tx, &ours).await?;
+    promise(tx, &ours, &refunded).await?;
     let others: Vec<&Fresh> = batch.iter().filter(|fresh| !ours.contains_key(&key(fresh))).collect();
     let before = under_keys(tx, &others).await?;
     let outcome = |fresh: &Fresh| {
@@ -101,13 +101,14 @@ fn answer(fresh: &Fresh, payment: &Arc<Payment>) -> Outcome {
 }
 
 /// Notes what new refunds promise back of the payments that they name.
-async fn promise(tx: &mut Tx, ours: &HashMap<Key, Arc<Payment>>) -> Result<(), StoreError> {
+async fn promise(tx: &mut Tx, ours: &HashMap<Key, Arc<Payment>>, refunded: &Refunded) -> Result<(), StoreError> {
     let mut promised: BTreeMap<PaymentId, i64> = BTreeMap::new();
     for terms in ours.values().map(|payment| &payment.terms) {
         if let Some(of) = terms.refund_of {
             *promised.entry(of).or_default() += terms.amount.minor();
         }
     }
+    refunds::close_unused(tx, refunded, &promised).await?;
     refunds::promise(tx, promised).await
 }
 
@@ -116,7 +117,7 @@ async fn judge(
     tx: &mut Tx,
     batch: &[Fresh],
     refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
-) -> Result<Vec<(Payment, Event)>, StoreError> {
+) -> Result<(Vec<(Payment, Event)>, Refunded), StoreError> {
     let leases = leases(tx, batch).await?;
     let mut refunded = refunded(tx, batch, &leases).await?;
     let accounts = accounts(tx, batch, &leases, &refunded).await?;
@@ -127,7 +128,7 @@ async fn judge(
             continue;
         }
         let lease = leases.get(&fresh.initiation.lease_id);
-        let original = fresh.initiation.refund_of.and_then(|id| refunded.get_mut(&id));
+        let original = fresh.initiation.refund_of.and_then(|id| refunded.payments.get_mut(&id));
         match fresh.initiation.decide(
             fresh.payment_id,
             lease,
@@ -153,7 +154,7 @@ async fn judge(
         let (one, other) = (&one.terms, &other.terms);
         (one.initiated_by, &one.idempotency_key).cmp(&(other.initiated_by, &other.idempotency_key))
     });
-    Ok(judged)
+    Ok((judged, refunded))
 }
 
 /// The payments that refunds of the batch name. What is promised of those that they may refund is held.
@@ -336,7 +337,7 @@ async fn accounts(
     );
     let asked = batch.iter().flat_map(|f| [f.initiation.payer_account_id, f.initiation.payee_account_id]);
     let receiving = leases.values().map(|lease| lease.payee_account_id);
-    let came_from = refunded.values().map(|payment| Some(payment.payer_account_id));
+    let came_from = refunded.payments.values().map(|payment| Some(payment.payer_account_id));
     let named = distinct(asked.chain(receiving).chain(came_from).flatten().map(|id| id.0));
     let people = leases.values().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
     let people = distinct(people.map(|id| id.0));

@@ -119,7 +119,7 @@ fn not_refundable(payment: &Payment, command: &Command, refunded: &mut Refunded)
     if *command != Command::Retry {
         return None;
     }
-    let original = refunded.get_mut(&payment.terms.refund_of?)?;
+    let original = refunded.payments.get_mut(&payment.terms.refund_of?)?;
     let Invalid { detail, .. } = original.promise(payment.terms.amount).err()?;
     let detail = match original.objection() {
         Some(_) => format!("the payment that it refunds {detail}"),

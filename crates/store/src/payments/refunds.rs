@@ -18,8 +18,14 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::sql::{Sql, sql};
 
-/// The payments that refunds name, by their ids.
-pub(super) type Refunded = HashMap<PaymentId, Refundable>;
+/// The payments that refunds name.
+#[derive(Debug, Default)]
+pub(super) struct Refunded {
+    /// Each with what is promised of it.
+    pub(super) payments: HashMap<PaymentId, Refundable>,
+    /// Those of which nothing was ever promised: their rows are this transaction's own.
+    opened: HashSet<Uuid>,
+}
 
 #[derive(Deserialize, FromRow)]
 struct RefundedRow {
@@ -66,7 +72,8 @@ pub(super) async fn hold(
     );
     const OPEN: Sql = sql!(
         insert(refunded_payments: payment_id uuid, settled bigint, promised bigint),
-        "ON CONFLICT (payment_id) DO NOTHING"
+        "ON CONFLICT (payment_id) DO NOTHING",
+        returning(payment_id)
     );
     #[derive(Serialize)]
     struct Opened {
@@ -76,28 +83,28 @@ pub(super) async fn hold(
     }
     let ids = distinct(ids.map(|id| id.0));
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Refunded::default());
     }
     let rows: Vec<RefundedRow> = tx.fetch_each(FIND, &ids, ()).await?;
     let found = rows.into_iter().map(|row| row.into_refundable().map(|payment| (payment.id, payment)));
-    let mut found = found.collect::<Result<Refunded, _>>()?;
-    let mut opened: Vec<_> = found
+    let mut payments = found.collect::<Result<HashMap<_, _>, StoreError>>()?;
+    let mut rows: Vec<_> = payments
         .values()
         .filter(|payment| may_be_refunded(payment))
         .map(|payment| Opened { payment_id: payment.id.0, settled: payment.settled.minor(), promised: 0 })
         .collect();
     // One order for all writers, or two of them could wait for each other.
-    opened.sort_by_key(|row| row.payment_id);
-    if opened.is_empty() {
-        return Ok(found);
+    rows.sort_by_key(|row| row.payment_id);
+    if rows.is_empty() {
+        return Ok(Refunded { payments, ..Refunded::default() });
     }
-    tx.execute_each(OPEN, &opened, ()).await?;
-    for (id, promised) in hold_rows(tx, opened.iter().map(|row| row.payment_id)).await? {
-        if let Some(payment) = found.get_mut(&PaymentId(id)) {
+    let opened = tx.insert_new(OPEN, &rows, |row| row.payment_id).await?;
+    for (id, promised) in hold_rows(tx, rows.iter().map(|row| row.payment_id)).await? {
+        if let Some(payment) = payments.get_mut(&PaymentId(id)) {
             payment.promised_minor = promised;
         }
     }
-    Ok(found)
+    Ok(Refunded { payments, opened })
 }
 
 /// Holds rows in the order of their ids, and says what is promised by each.
@@ -128,13 +135,35 @@ pub(super) async fn promise(tx: &mut Tx, changes: BTreeMap<PaymentId, i64>) -> R
     let changes = changes.into_iter().filter(|(_, minor)| *minor != 0);
     let changes: Vec<_> = changes.map(|(id, minor)| Change { id: id.0, minor }).collect();
     if !changes.is_empty() {
-        hold_rows(tx, changes.iter().map(|change| change.id)).await?;
+        let held = hold_rows(tx, changes.iter().map(|change| change.id)).await?;
+        if held.len() < changes.len() {
+            // Whoever accepted the refund has written the row.
+            return Err(sqlx::Error::RowNotFound.into());
+        }
         tx.execute_each(PROMISE, &changes, ()).await?;
     }
     Ok(())
 }
 
-/// What refunds of each of these payments come to, on their way or settled, in minor units; nothing is left out.
+/// Takes the rows away again that were opened for refunds of which none was accepted. Nobody else has seen them.
+pub(super) async fn close_unused(
+    tx: &mut Tx,
+    refunded: &Refunded,
+    promised: &BTreeMap<PaymentId, i64>,
+) -> Result<(), StoreError> {
+    const CLOSE: Sql = Sql {
+        sqlite: "DELETE FROM refunded_payments WHERE payment_id = $id",
+        postgres: "DELETE FROM refunded_payments USING jsonb_to_recordset($1) AS r(id uuid)
+                   WHERE refunded_payments.payment_id = r.id",
+    };
+    let unused = distinct(refunded.opened.iter().copied().filter(|id| !promised.contains_key(&PaymentId(*id))));
+    if !unused.is_empty() {
+        tx.execute_each(CLOSE, &unused, ()).await?;
+    }
+    Ok(())
+}
+
+/// What refunds of these payments come to, on their way or settled, in minor units. Those without any are left out.
 pub async fn refunded(
     tx: &mut Tx,
     ids: impl Iterator<Item = PaymentId>,

@@ -23,7 +23,7 @@ async fn assert_clean(world: &World) {
 }
 
 /// Takes away what keeps a person with `psql` from changing history.
-async fn unlock(world: &World) {
+pub(crate) async fn unlock(world: &World) {
     let statements: &[&'static str] = match world.db {
         Db::Sqlite { .. } => &[
             "DROP TRIGGER events_no_update",

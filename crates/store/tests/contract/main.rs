@@ -10,6 +10,7 @@ mod access;
 mod audit;
 mod bank;
 mod constraints;
+mod deposits;
 mod harness;
 mod initiate;
 mod lease_ledger;

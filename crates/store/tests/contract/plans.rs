@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments.
-const GROWING: [&str; 10] = [
+const GROWING: [&str; 11] = [
     "payments",
     "refunded_payments",
     "events",
@@ -27,6 +27,7 @@ const GROWING: [&str; 10] = [
     "allocations",
     "credits",
     "lease_accounts",
+    "deposit_returns",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.

@@ -1,6 +1,8 @@
 //! Who rents what, and what is due when.
 
 pub mod charges;
+pub mod deposit_return;
+pub mod deposits;
 pub mod extras;
 pub mod history;
 mod once;

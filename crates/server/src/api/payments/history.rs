@@ -196,7 +196,8 @@ pub async fn read_history(
     let people: Vec<_> = events.iter().filter_map(Event::acting_user).collect();
     let names = users::names(&mut tx, &people).await?;
     let payment = Payment::fold(&events).map_err(|invalid| ApiError::internal(&invalid))?;
-    let view = if at.is_some() { (&payment).into() } else { view(&mut tx, &payment).await? };
+    let is_past = at.is_some_and(|at| at < app.clock.business());
+    let view = if is_past { (&payment).into() } else { view(&mut tx, &payment).await? };
     Ok(Json(HistoryView {
         payment_id: id.0,
         event_count: events.len(),

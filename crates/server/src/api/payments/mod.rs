@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::payment::initiate::FieldError;
 use directpay_domain::payment::{Actor, Command, Payment, Reason, Status};
 use directpay_domain::rail::Rail;
 use directpay_domain::user::Role;
@@ -59,22 +60,24 @@ pub async fn initiate_payment(
     match app.intake.submit(fresh).await? {
         Outcome::Initiated(initiated) => answer(&app, &initiated).await,
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(Some(payment_id))),
-        Outcome::Refused(broken) => {
-            let mut errors = FieldErrors::default();
-            broken.into_iter().for_each(|(field, invalid)| errors.add(field, invalid));
-            Err(errors.into_error())
-        }
+        Outcome::Refused(broken) => Err(refused(broken)),
     }
+}
+
+/// A request that breaks rules of the domain.
+pub(super) fn refused(broken: impl IntoIterator<Item = FieldError>) -> ApiError {
+    let mut errors = FieldErrors::default();
+    broken.into_iter().for_each(|(field, invalid)| errors.add(field, invalid));
+    errors.into_error()
 }
 
 async fn answer(app: &App, Initiated { payment, replayed }: &Initiated) -> Result<Response, ApiError> {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
-    // Nothing of a new payment is refunded.
     let view = if *replayed {
-        let mut tx = app.db.begin_read().await?;
-        view(&mut tx, payment).await?
+        view(&mut app.db.begin_read().await?, payment).await?
     } else {
-        PaymentView::new(payment, 0)
+        // Nothing of a new payment is refunded, and nothing has to be read for that.
+        PaymentView::from(payment.as_ref()).with_refunded(payment, &HashMap::new())
     };
     Ok(created_once(!replayed, &location, view))
 }
@@ -82,7 +85,7 @@ async fn answer(app: &App, Initiated { payment, replayed }: &Initiated) -> Resul
 /// A payment with what is refunded of it.
 async fn view(tx: &mut Tx, payment: &Payment) -> Result<PaymentView, ApiError> {
     let refunded = payments::refunded(tx, [payment.terms.id].into_iter()).await?;
-    Ok(PaymentView::of_list(payment, &refunded))
+    Ok(PaymentView::from(payment).with_refunded(payment, &refunded))
 }
 
 /// What is refunded of the payments of a list.
@@ -153,7 +156,11 @@ pub async fn list_payments(
         (None, Role::Admin) => Vec::new(),
     };
     let refunded = refunded(&mut tx, &found).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::of_list(&payment, &refunded))))
+    Ok(Json(wanted.list(
+        found,
+        |payment| payment.terms.id.0,
+        |payment| PaymentView::from(&payment).with_refunded(&payment, &refunded),
+    )))
 }
 
 /// What a lease's list is narrowed to.
@@ -205,7 +212,11 @@ pub async fn list_payments_of_lease(
     lease.ok_or_else(ApiError::not_found)?;
     let found = payments::list_for_lease(&mut tx, lease_id, filter, wanted.page()).await?;
     let refunded = refunded(&mut tx, &found).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::of_list(&payment, &refunded))))
+    Ok(Json(wanted.list(
+        found,
+        |payment| payment.terms.id.0,
+        |payment| PaymentView::from(&payment).with_refunded(&payment, &refunded),
+    )))
 }
 
 /// Cancel a payment.

@@ -128,17 +128,13 @@ impl From<&Payment> for PaymentView {
 }
 
 impl PaymentView {
-    /// A payment of which so many minor units are refunded.
-    pub(super) fn new(payment: &Payment, refunded_minor: i64) -> PaymentView {
+    /// The same with what is refunded of it, by the sums of those payments of which something is.
+    pub(super) fn with_refunded(self, payment: &Payment, refunded: &HashMap<PaymentId, i64>) -> PaymentView {
+        let minor = refunded.get(&payment.terms.id).copied().unwrap_or(0);
         let refunded = match payment.terms.kind {
-            Kind::Rent => Some(format_minor(refunded_minor, payment.terms.amount.currency())),
+            Kind::Rent => Some(format_minor(minor, payment.terms.amount.currency())),
             Kind::Refund => None,
         };
-        PaymentView { refunded, ..payment.into() }
-    }
-
-    /// One of several payments, with what is refunded of those that have refunds.
-    pub(super) fn of_list(payment: &Payment, refunded: &HashMap<PaymentId, i64>) -> PaymentView {
-        PaymentView::new(payment, refunded.get(&payment.terms.id).copied().unwrap_or(0))
+        PaymentView { refunded, ..self }
     }
 }
