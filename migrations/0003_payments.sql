@@ -8,6 +8,8 @@ CREATE TABLE payments (
     lease_id UUID NOT NULL,
     landlord_id UUID NOT NULL,
     kind TEXT NOT NULL,
+    -- The payment whose money a refund gives back, if it names one.
+    refund_of UUID,
     initiated_by UUID NOT NULL,
     payee_id UUID NOT NULL,
     payer_account_id UUID NOT NULL,
@@ -41,6 +43,8 @@ CREATE TABLE payments (
     CONSTRAINT payments_lease FOREIGN KEY (lease_id, landlord_id) REFERENCES leases (id, landlord_id),
     CONSTRAINT payments_payer FOREIGN KEY (payer_account_id, initiated_by) REFERENCES bank_accounts (id, user_id),
     CONSTRAINT payments_payee FOREIGN KEY (payee_account_id, payee_id) REFERENCES bank_accounts (id, user_id),
+    CONSTRAINT payments_refund_of FOREIGN KEY (refund_of) REFERENCES payments (id),
+    CONSTRAINT payments_only_refunds CHECK (refund_of IS NULL OR kind = 'REFUND'),
     CONSTRAINT payments_amount CHECK (0 < amount),
     CONSTRAINT payments_currency CHECK (length(currency) = 3),
     CONSTRAINT payments_key CHECK (length(idempotency_key) BETWEEN 1 AND 255),
@@ -78,8 +82,8 @@ CREATE TABLE events (
         OR event_type = 'payment_cancelled'),
     CONSTRAINT events_lease_type CHECK (stream <> 'LEASE' OR event_type IN ('lease_entered', 'lease_terminated',
         'rent_changed', 'shares_changed', 'extra_added', 'extra_ended', 'payment_policy_changed', 'late_fee_rule_changed',
-        'charge_notice_changed', 'charge_added', 'charge_posted', 'charge_voided', 'credit_granted', 'mandate_changed',
-        'draw_announced', 'draw_made', 'draw_missed', 'draw_failed'))
+        'charge_notice_changed', 'charge_added', 'charge_posted', 'charge_voided', 'credit_granted', 'deposit_released',
+        'mandate_changed', 'draw_announced', 'draw_made', 'draw_missed', 'draw_failed'))
 );
 
 -- Lines of the journal entry that an event caused. One line moves one amount from one account to another,

@@ -86,14 +86,22 @@ impl Books {
 
     /// What is left now of each source that was touched; zero where nothing is.
     pub fn touched_credit(&self) -> impl Iterator<Item = (Uuid, i64)> {
-        self.touched.iter().map(|source| (*source, self.credit.get(source).copied().unwrap_or(0)))
+        self.touched.iter().map(|source| (*source, self.credit_of(*source)))
     }
 
-    /// A new source of `minor` units pays for what is open, for `first` before all others.
-    pub fn receive(&mut self, source: Uuid, minor: i64, first: Option<ChargeId>) -> Vec<Allocation> {
+    /// What is left of a source, in minor units.
+    pub fn credit_of(&self, source: Uuid) -> i64 {
+        self.credit.get(&source).copied().unwrap_or(0)
+    }
+
+    /// A new source of `minor` units pays for what is open, for `first` in that order before all others.
+    pub fn receive(&mut self, source: Uuid, minor: i64, first: impl IntoIterator<Item = ChargeId>) -> Vec<Allocation> {
         self.add_credit(source, minor);
-        let wanted = self.open.keys().find(|place| Some(place.id()) == first).copied();
-        let mut allocations: Vec<_> = wanted.and_then(|place| self.pay(source, place)).into_iter().collect();
+        let mut allocations = Vec::new();
+        for id in first {
+            let wanted = self.open.keys().find(|place| place.id() == id).copied();
+            allocations.extend(wanted.and_then(|place| self.pay(source, place)));
+        }
         while let Some(place) = self.open.keys().next().copied() {
             match self.pay(source, place) {
                 Some(allocation) => allocations.push(allocation),
@@ -107,6 +115,14 @@ impl Books {
     pub fn charge(&mut self, place: Place, minor: i64) -> Vec<Allocation> {
         *self.open.entry(place).or_default() += minor;
         self.settle()
+    }
+
+    /// Money was paid out: what is left of the source that brought it, if it is known, pays for that before all other credit.
+    pub fn pay_out(&mut self, place: Place, minor: i64, brought_by: Option<Uuid>) -> Vec<Allocation> {
+        *self.open.entry(place).or_default() += minor;
+        let mut allocations: Vec<_> = brought_by.and_then(|source| self.pay(source, place)).into_iter().collect();
+        allocations.extend(self.settle());
+        allocations
     }
 
     /// A source falls away that has paid `paid` units of each of these charges: they are open again. What was left of it as

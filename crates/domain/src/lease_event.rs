@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::autopay::MandateStatus;
 use crate::charge::{ChargeKind, ChargeNotice, CreditKind};
 use crate::co_tenants::ShareTerms;
+use crate::deposit::DepositRelease;
 use crate::id::{ChargeId, EventId, LeaseId, PaymentId, UserId};
 use crate::late_fee::LateFeeRule;
 use crate::ledger::{Account, Posting};
@@ -188,6 +189,9 @@ pub enum LeaseChange {
         /// The payment.
         payment_id: PaymentId,
     },
+    /// Deposits are given up: kept, or returned.
+    #[serde(rename = "deposit_released")]
+    DepositReleased(DepositRelease),
 }
 
 /// What a draw is known by: there is one for each charge date of a mandate.
@@ -260,6 +264,8 @@ pub enum LeaseEventType {
     DrawMissed,
     /// See [`LeaseChange::DrawFailed`].
     DrawFailed,
+    /// See [`LeaseChange::DepositReleased`].
+    DepositReleased,
 }
 
 names!(LeaseEventType {
@@ -281,6 +287,7 @@ names!(LeaseEventType {
     DrawMade = "draw_made",
     DrawMissed = "draw_missed",
     DrawFailed = "draw_failed",
+    DepositReleased = "deposit_released",
 });
 
 impl LeaseChange {
@@ -305,6 +312,7 @@ impl LeaseChange {
             LeaseChange::DrawMade { .. } => LeaseEventType::DrawMade,
             LeaseChange::DrawMissed(_) => LeaseEventType::DrawMissed,
             LeaseChange::DrawFailed { .. } => LeaseEventType::DrawFailed,
+            LeaseChange::DepositReleased(_) => LeaseEventType::DepositReleased,
         }
     }
 
@@ -330,6 +338,7 @@ impl LeaseChange {
                 };
                 (forgone, owed, *amount)
             }
+            LeaseChange::DepositReleased(release) => (Account::Deposit(lease), owed, release.amount),
             LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }

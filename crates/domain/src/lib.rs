@@ -11,6 +11,7 @@ pub mod banking_day;
 pub mod calendar;
 pub mod charge;
 pub mod co_tenants;
+pub mod deposit;
 pub mod id;
 pub mod idempotency;
 pub mod invalid;

@@ -147,6 +147,7 @@ impl ChargeNames {
                 LeaseChange::ChargePosted(posted) => Some((posted.charge_id, name_of(posted))),
                 LeaseChange::ChargeVoided { .. }
                 | LeaseChange::CreditGranted { .. }
+                | LeaseChange::DepositReleased(_)
                 | LeaseChange::Entered { .. }
                 | LeaseChange::Terminated { .. }
                 | LeaseChange::RentChanged { .. }
@@ -217,6 +218,7 @@ fn of_lease(line: Line, event: &LeaseEvent, names: &ChargeNames) -> Line {
             let description = credit_in_words(*kind, charge_id.and_then(|id| names.get(id)), reason);
             Line { description, charge_id: *charge_id, ..line }
         }
+        LeaseChange::DepositReleased(_) => Line { description: "Deposit released".to_owned(), ..line },
         // None of these moves money; should one ever, its name says more than nothing.
         LeaseChange::Entered { .. }
         | LeaseChange::Terminated { .. }

@@ -251,9 +251,11 @@ impl Look<'_> {
             idempotency_key: IdempotencyKey::parse(&format!("autopay:{}:{due}", self.mandate.id))?,
             lease_id: self.lease.id,
             amount,
-            rail: self.mandate.terms.rail,
+            rail: Some(self.mandate.terms.rail),
             payer_account_id: Some(self.mandate.account_id),
             payee_account_id: None,
+            payee_id: None,
+            refund_of: None,
             currency: None,
             metadata: Some(Metadata::parse(notes)?),
         })

@@ -355,19 +355,9 @@ impl MissingFee {
     fn into_charge(self, lease: LeaseId) -> Charge {
         let AssessedFee { day, amount } = self.fee;
         Charge {
-            id: ChargeId(clock::new_id()),
-            lease_id: lease,
-            kind: ChargeKind::LateFee,
             origin_id: self.charge.id.0,
-            period_start: day,
-            period_end: day,
-            due_date: day,
-            amount,
             description: Some(format!("Late fee for the rent due {}", self.charge.due_date)),
-            posted_at: None,
-            voided_at: None,
-            applied_minor: 0,
-            corrected_minor: 0,
+            ..Charge::standing_alone(ChargeId(clock::new_id()), lease, ChargeKind::LateFee, day, amount)
         }
     }
 }

@@ -23,7 +23,7 @@ use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment, Status};
 use directpay_domain::policy::PolicySpan;
 use directpay_domain::property::{ZoneName, day_begins, local_date};
-use directpay_domain::rail::{DelayScale, Rail};
+use directpay_domain::rail::DelayScale;
 use directpay_domain::schedule;
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
@@ -323,9 +323,11 @@ fn fresh(tenancy: &Tenancy) -> Result<Fresh> {
         idempotency_key: IdempotencyKey::parse(&format!("{:032x}", Uuid::now_v7().as_u128().reverse_bits()))?,
         lease_id: tenancy.lease,
         amount: rent()?,
-        rail: Rail::DEFAULT,
+        rail: None,
         payer_account_id: None,
         payee_account_id: None,
+        payee_id: None,
+        refund_of: None,
         currency: None,
         metadata: None,
     };

@@ -50,6 +50,25 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// A charge that stands for itself, in no schedule, for one day on which it is due.
+    pub fn standing_alone(id: ChargeId, lease_id: LeaseId, kind: ChargeKind, day: Date, amount: Amount) -> Charge {
+        Charge {
+            id,
+            lease_id,
+            kind,
+            origin_id: id.0,
+            period_start: day,
+            period_end: day,
+            due_date: day,
+            amount,
+            description: None,
+            posted_at: None,
+            voided_at: None,
+            applied_minor: 0,
+            corrected_minor: 0,
+        }
+    }
+
     /// Its place in the order in which money pays for charges.
     pub fn place(&self) -> Place {
         Place::new(self.kind, self.due_date, self.id)
@@ -174,12 +193,13 @@ pub async fn settled(tx: &mut Tx, lease: LeaseId) -> Result<HashMap<ChargeId, i6
     Ok(rows.into_iter().map(|(id, minor)| (ChargeId(id), minor)).collect())
 }
 
-/// How much of a charge the landlord let off, in minor units: what pays for it and is no payment.
+/// How much of a charge the landlord let off, in minor units: what pays for it and is neither a payment nor a deposit.
 pub async fn let_off(tx: &mut Tx, id: ChargeId) -> Result<i64, StoreError> {
     let (minor,): (i64,) = tx
         .fetch_one(
             "SELECT CAST(COALESCE(SUM(a.amount), 0) AS BIGINT) FROM allocations a WHERE a.charge_id = $1
-             AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = a.source_id)",
+             AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = a.source_id)
+             AND NOT EXISTS (SELECT 1 FROM deposit_returns d WHERE d.id = a.source_id)",
             (id.0,),
         )
         .await?;

@@ -4,7 +4,8 @@
 
 use directpay_domain::calendar;
 use directpay_domain::charge::CreditKind;
-use directpay_domain::id::{ChargeId, LeaseId};
+use directpay_domain::deposit::{DepositRefund, DepositRelease};
+use directpay_domain::id::{ChargeId, LeaseId, PaymentId};
 use directpay_domain::lease_event::{LeaseChange, LeaseEvent, PostedCharge};
 use directpay_domain::money::Amount;
 use directpay_domain::payment::{NewEvent, Reason};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::charges::{self, Charge, Gain, Moment};
 use crate::db::Tx;
+use crate::deposits::{self, ReturnRow};
 use crate::error::StoreError;
 use crate::events::{self, EventRow};
 use crate::lease_books::{Cause, LeaseBooks};
@@ -34,6 +36,23 @@ pub struct NewCredit {
     pub charge_id: Option<ChargeId>,
 }
 
+/// Deposits that are given up.
+#[derive(Debug)]
+pub struct NewRelease<'a> {
+    /// A fresh id.
+    pub id: Uuid,
+    /// What is held.
+    pub held: Amount,
+    /// The deposits of which something was never paid: it is owed no more.
+    pub unpaid: &'a [Charge],
+    /// The charges that the landlord deducts.
+    pub deductions: Vec<ChargeId>,
+    /// The payment that brings back what is left.
+    pub payment_id: PaymentId,
+    /// The last day on which it is in time.
+    pub return_by: Date,
+}
+
 /// What some leases owe, as it is and as it is going to be.
 #[derive(Debug, Default)]
 pub struct LeaseLedger {
@@ -44,6 +63,7 @@ pub struct LeaseLedger {
     posted: Vec<Moment>,
     voided: Vec<Moment>,
     corrected: Vec<Gain>,
+    released: Vec<ReturnRow>,
 }
 
 impl LeaseLedger {
@@ -113,6 +133,29 @@ impl LeaseLedger {
         self.books.change(lease, cause, |books| books.receive(id, amount.minor(), charge_id))
     }
 
+    /// Gives deposits up: what was never paid of them is not owed any more, what is held pays for the deductions first and then
+    /// for whatever else is open. Says what is left to be sent back; until that is on its way it is credit.
+    pub fn release(
+        &mut self,
+        lease: LeaseId,
+        release: NewRelease<'_>,
+        new: NewEvent,
+    ) -> Result<Option<DepositRefund>, StoreError> {
+        let NewRelease { id, held, unpaid, deductions, payment_id, return_by } = release;
+        let minor = held.minor() + unpaid.iter().map(Charge::open_minor).sum::<i64>();
+        let amount = Amount::from_minor(minor, held.currency()).map_err(StoreError::damaged("deposit"))?;
+        let first: Vec<_> = unpaid.iter().map(|charge| charge.id).chain(deductions.iter().copied()).collect();
+        let mut after = self.books.shelf(lease)?.books.clone();
+        after.receive(id, minor, first.iter().copied());
+        let left = Amount::from_minor(after.credit_of(id), held.currency()).ok();
+        let refund = left.map(|amount| DepositRefund { payment_id, amount });
+        let release = DepositRelease { return_id: id, amount, held, deductions, refund, return_by };
+        let cause = self.note(lease, LeaseChange::DepositReleased(release), None, new)?;
+        self.released.push(ReturnRow { id, lease_id: lease.0, sequence: cause.sequence });
+        self.books.change(lease, cause, |books| books.receive(id, minor, first))?;
+        Ok(refund)
+    }
+
     /// All that is open of a lease, in minor units.
     pub fn open_minor(&mut self, lease: LeaseId) -> Result<i64, StoreError> {
         Ok(self.books.shelf(lease)?.books.open_minor())
@@ -153,6 +196,7 @@ impl LeaseLedger {
             return Ok(());
         }
         events::append(tx, self.events.iter().map(EventRow::of_lease)).await?;
+        deposits::insert(tx, &self.released).await?;
         ledger::post(tx, &self.lines).await?;
         charges::mark_posted(tx, &self.posted).await?;
         self.books.write(tx).await?;

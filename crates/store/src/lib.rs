@@ -13,6 +13,7 @@ pub mod charges;
 pub mod co_tenants;
 mod connect;
 mod db;
+pub mod deposits;
 mod error;
 pub mod events;
 pub mod journal;

@@ -129,6 +129,31 @@ fn credit_waits_for_rent_and_pays_for_nothing_else_by_itself() {
     assert_eq!((books.open_minor(), books.credit_minor()), (5_000, 0));
 }
 
+#[test]
+fn what_is_paid_out_comes_first_out_of_what_had_brought_it() {
+    let credit = [(FIRST_PAYMENT, 40_000), (SECOND_PAYMENT, 30_000)].map(|(source, minor)| Credit { source, minor });
+    let payout = place(ChargeKind::Payout, date(2026, 2, 9), 40);
+    let paid_out = |brought_by| {
+        let allocations = Books::new([], credit).pay_out(payout, 50_000, brought_by);
+        allocations.iter().map(|one| (one.source, one.minor)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(paid_out(Some(SECOND_PAYMENT)), [(SECOND_PAYMENT, 30_000), (FIRST_PAYMENT, 20_000)]);
+    assert_eq!(paid_out(None), [(FIRST_PAYMENT, 40_000), (SECOND_PAYMENT, 10_000)]);
+    // What it brought has paid for something: other credit steps in.
+    assert_eq!(paid_out(Some(Uuid::from_u128(9))), [(FIRST_PAYMENT, 40_000), (SECOND_PAYMENT, 10_000)]);
+}
+
+#[test]
+fn a_source_pays_for_what_it_is_given_for_in_that_order_before_all_else() {
+    let mut books = all_open();
+
+    let allocations = books.receive(FIRST_PAYMENT, 160_000, [fee().id(), key().id()]);
+
+    assert_eq!(paid(&allocations), [(30, 5_000), (20, 5_000), (2, 150_000)]);
+    assert_eq!(books.credit_of(FIRST_PAYMENT), 0);
+}
+
 /// A step of a random life of a lease.
 #[derive(Debug, Clone)]
 enum Step {

@@ -120,13 +120,23 @@ pub enum Rejection {
         /// What to do instead.
         advice: &'static str,
     },
+    /// The payment that this one refunds does not cover it any more.
+    #[error("a refund that is {status} cannot be retried: {detail}")]
+    NotRefundable {
+        /// Where the refund stands.
+        status: Status,
+        /// Why not, as a sentence.
+        detail: String,
+    },
 }
 
 impl Rejection {
     /// Where the payment stands.
     pub fn status(&self) -> Status {
         match self {
-            Rejection::WrongStatus { status, .. } | Rejection::NotRetryable { status, .. } => *status,
+            Rejection::WrongStatus { status, .. }
+            | Rejection::NotRetryable { status, .. }
+            | Rejection::NotRefundable { status, .. } => *status,
         }
     }
 }

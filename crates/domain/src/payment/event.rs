@@ -104,6 +104,9 @@ pub enum Change {
 pub struct Initiated {
     /// Which way the money goes.
     pub kind: Kind,
+    /// The payment whose money a refund gives back, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_of: Option<PaymentId>,
     /// The lease's landlord.
     pub landlord_id: UserId,
     /// Who gets the money.

@@ -100,7 +100,7 @@ impl Payment {
         if first.sequence != 1 || first.previous_status.is_some() || first.status != Status::Pending {
             return Err(broken(first));
         }
-        let Initiated { kind, landlord_id, payee_id, initiated_by, idempotency_key, notes, omitted, .. } =
+        let Initiated { kind, refund_of, landlord_id, payee_id, initiated_by, idempotency_key, notes, omitted, .. } =
             initiated.as_ref();
         let snapshot = &first.metadata;
         let terms = Terms {
@@ -108,6 +108,7 @@ impl Payment {
             lease_id: snapshot.lease_id,
             landlord_id: *landlord_id,
             kind: *kind,
+            refund_of: *refund_of,
             initiated_by: *initiated_by,
             payee_id: *payee_id,
             payer: snapshot.payer.clone(),

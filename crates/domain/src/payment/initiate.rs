@@ -1,7 +1,9 @@
 //! The first fact of a payment: who may pay whom, from where to where, how much and by which rail.
 
 use super::event::Initiated;
-use super::{AccountSnapshot, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Snapshot, Terms};
+use super::{
+    AccountSnapshot, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Refundable, Snapshot, Terms,
+};
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::invalid::Invalid;
@@ -20,12 +22,17 @@ pub struct Initiation {
     pub lease_id: LeaseId,
     /// How much.
     pub amount: Amount,
-    /// By which rail; an omitted one is the default.
-    pub rail: Rail,
+    /// By which rail; else that of the payment that is refunded, or the default.
+    pub rail: Option<Rail>,
     /// From which account; else the payer's primary.
     pub payer_account_id: Option<BankAccountId>,
-    /// To which account; else the lease's receiving account or the other party's primary.
+    /// To which account; else the lease's receiving account, the one that the payment came from that is refunded, or the
+    /// other party's primary.
     pub payee_account_id: Option<BankAccountId>,
+    /// To which renter a refund goes; else to who paid what is refunded, or the only renter.
+    pub payee_id: Option<UserId>,
+    /// Which payment a refund gives back, if one.
+    pub refund_of: Option<PaymentId>,
     /// In which currency; else the lease's.
     pub currency: Option<Currency>,
     /// The caller's notes.
@@ -106,8 +113,10 @@ impl Initiation {
         let terms = &payment.terms;
         self.lease_id == terms.lease_id
             && self.amount == terms.amount
-            && self.rail == terms.rail
+            && (self.omitted().rail || self.rail.unwrap_or(Rail::DEFAULT) == terms.rail)
             && self.omitted() == terms.omitted
+            && self.refund_of == terms.refund_of
+            && self.payee_id.is_none_or(|id| id == terms.payee_id)
             && self.payer_account_id.is_none_or(|id| id == terms.payer.account_id)
             && self.payee_account_id.is_none_or(|id| id == terms.payee.account_id)
             && self.currency.is_none_or(|currency| currency == terms.amount.currency())
@@ -116,12 +125,14 @@ impl Initiation {
 
     /// Judges the request and makes the payment and its first event.
     ///
-    /// `lease` is the lease named by the request, if there is one; `accounts` holds at least the accounts named by the request
-    /// and by the lease and the primary accounts of everybody on the lease. All broken rules come at once.
+    /// `lease` is the lease named by the request, if there is one, and `refunded` the payment; `accounts` holds at least the
+    /// accounts named by the request, by the lease and by that payment, and the primary accounts of everybody on the lease. All
+    /// broken rules come at once.
     pub fn decide(
         &self,
         id: PaymentId,
         lease: Option<&LeaseParties>,
+        refunded: Option<&Refundable>,
         accounts: &[AccountStanding],
         at: Circumstances,
         new: NewEvent,
@@ -130,18 +141,51 @@ impl Initiation {
         let Some((lease, kind)) = parties else {
             return Err(vec![("lease_id", Invalid::new("not_found", "is no lease of yours"))]);
         };
-        let payer = self.payer(accounts);
-        let payee = self.payee(lease, kind, accounts);
-        let mut errors = self.money_errors(lease);
+        let (refunded, mut errors) = self.refunded(lease, kind, refunded);
+        let rail = self.rail.unwrap_or_else(|| refunded.map_or(Rail::DEFAULT, |payment| payment.rail));
+        errors.extend(self.money_errors(lease, rail));
         if kind == Kind::Rent && errors.is_empty() {
             errors.extend(lease.acceptance.objection(self.amount));
         }
+        let payer = self.payer(accounts).map_err(|invalid| errors.push(("payer_account_id", invalid))).ok();
+        // Whose money it was is not known where there is no such payment.
+        let payee = if self.refund_of.is_some() && refunded.is_none() {
+            None
+        } else {
+            self.payee(lease, kind, refunded, accounts).map_err(|error| errors.push(error)).ok()
+        };
         match (payer, payee) {
-            (Ok(payer), Ok(payee)) if errors.is_empty() => Ok(self.first_event(id, lease, kind, payer, payee, at, new)),
-            (payer, payee) => {
-                errors.extend(payer.err().map(|invalid| ("payer_account_id", invalid)));
-                errors.extend(payee.err().map(|invalid| ("payee_account_id", invalid)));
-                Err(errors)
+            (Some(payer), Some(payee)) if errors.is_empty() => {
+                let between = Between { kind, landlord_id: lease.landlord_id, payer, payee, rail };
+                Ok(self.first_event(id, between, at, new))
+            }
+            (_, _) => Err(errors),
+        }
+    }
+
+    /// The payment that is refunded, if one is, and what is wrong with that.
+    fn refunded<'a>(
+        &self,
+        lease: &LeaseParties,
+        kind: Kind,
+        named: Option<&'a Refundable>,
+    ) -> (Option<&'a Refundable>, Vec<FieldError>) {
+        if kind == Kind::Rent {
+            let misplaced = || Invalid::new("only_for_refunds", "is for landlords, who refund");
+            let payee = self.payee_id.map(|_| ("payee_id", misplaced()));
+            return (None, payee.into_iter().chain(self.refund_of.map(|_| ("refund_of", misplaced()))).collect());
+        }
+        if self.refund_of.is_none() {
+            return (None, Vec::new());
+        }
+        let Some(payment) = named.filter(|payment| payment.lease_id == lease.id && Some(payment.id) == self.refund_of)
+        else {
+            return (None, vec![("refund_of", Invalid::new("not_found", "is no payment on this lease"))]);
+        };
+        match payment.objection() {
+            Some(objection) => (None, vec![("refund_of", objection)]),
+            None => {
+                (Some(payment), payment.shortfall(self.amount).map(|short| ("amount", short)).into_iter().collect())
             }
         }
     }
@@ -152,6 +196,8 @@ impl Initiation {
             payee_account_id: self.payee_account_id.is_none(),
             currency: self.currency.is_none(),
             metadata: self.metadata.is_none(),
+            payee_id: self.payee_id.is_none(),
+            rail: self.rail.is_none() && self.refund_of.is_some(),
         }
     }
 
@@ -166,14 +212,14 @@ impl Initiation {
         }
     }
 
-    fn money_errors(&self, lease: &LeaseParties) -> Vec<FieldError> {
+    fn money_errors(&self, lease: &LeaseParties, rail: Rail) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if self.amount.currency() != lease.currency {
             errors.push(("currency", Invalid::new("differs_from_lease", "is not the lease's currency")));
-        } else if !self.rail.carries(self.amount.currency()) {
+        } else if !rail.carries(self.amount.currency()) {
             errors.push(("currency", Invalid::new("currency_not_carried", "is not carried by this rail")));
-        } else if !self.rail.allows(self.amount) {
-            let detail = format!("is more than one payment by {} may carry", self.rail);
+        } else if !rail.allows(self.amount) {
+            let detail = format!("is more than one payment by {rail} may carry");
             errors.push(("amount", Invalid::new("over_rail_limit", detail)));
         }
         errors
@@ -190,62 +236,82 @@ impl Initiation {
         &self,
         lease: &LeaseParties,
         kind: Kind,
+        refunded: Option<&Refundable>,
         accounts: &'a [AccountStanding],
-    ) -> Result<&'a AccountStanding, Invalid> {
-        let is_other_party = |owner: UserId| match kind {
-            Kind::Rent => owner == lease.landlord_id,
-            Kind::Refund => lease.renter_ids.contains(&owner),
+    ) -> Result<&'a AccountStanding, FieldError> {
+        let of_account = |invalid| ("payee_account_id", invalid);
+        let (person, usual) = match kind {
+            Kind::Rent => (Some(lease.landlord_id), lease.payee_account_id),
+            Kind::Refund => (self.refunded_renter(lease, refunded)?, refunded.map(|payment| payment.payer_account_id)),
         };
-        let receiving = match kind {
-            Kind::Rent => lease.payee_account_id,
-            Kind::Refund => None,
-        };
-        match (self.payee_account_id.or(receiving), kind, lease.renter_ids.as_slice()) {
-            (Some(id), _, _) => usable(named(accounts, id, is_other_party)?),
-            (None, Kind::Rent, _) => usable(primary(accounts, lease.landlord_id, NO_PAYEE)?),
-            (None, Kind::Refund, [only]) => usable(primary(accounts, *only, NO_PAYEE)?),
-            (None, Kind::Refund, _) => Err(Invalid::new("required", "name the account of the renter to be refunded")),
+        let is_payee = |owner: UserId| person.map_or(lease.renter_ids.contains(&owner), |person| owner == person);
+        match (self.payee_account_id.or(usual), person) {
+            (Some(id), _) => named(accounts, id, is_payee).and_then(usable).map_err(of_account),
+            (None, Some(person)) => primary(accounts, person, NO_PAYEE).and_then(usable).map_err(of_account),
+            (None, None) => Err(("payee_id", Invalid::new("required", "name the renter to be refunded"))),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one place that puts together what the others have found")]
-    fn first_event(
+    /// The renter who is refunded; none where the account tells, or nothing.
+    fn refunded_renter(
         &self,
-        id: PaymentId,
         lease: &LeaseParties,
-        kind: Kind,
-        payer: &AccountStanding,
-        payee: &AccountStanding,
-        at: Circumstances,
-        new: NewEvent,
-    ) -> (Payment, Event) {
+        refunded: Option<&Refundable>,
+    ) -> Result<Option<UserId>, FieldError> {
+        match (self.payee_id, refunded, lease.renter_ids.as_slice()) {
+            (Some(id), Some(payment), _) if id != payment.payer_id => {
+                Err(("payee_id", Invalid::new("differs_from_payment", "did not pay what is refunded")))
+            }
+            (_, Some(payment), _) => Ok(Some(payment.payer_id)),
+            (Some(id), None, renters) if !renters.contains(&id) => {
+                Err(("payee_id", Invalid::new("not_found", "is no renter of this lease")))
+            }
+            (Some(id), None, _) => Ok(Some(id)),
+            (None, None, [only]) => Ok(Some(*only)),
+            (None, None, _) => Ok(None),
+        }
+    }
+
+    fn first_event(&self, id: PaymentId, between: Between<'_>, at: Circumstances, new: NewEvent) -> (Payment, Event) {
+        let Between { kind, landlord_id, payer, payee, rail } = between;
         let terms = Terms {
             id,
             lease_id: self.lease_id,
-            landlord_id: lease.landlord_id,
+            landlord_id,
             kind,
+            refund_of: self.refund_of,
             initiated_by: self.initiated_by,
             payee_id: payee.owner_id,
             payer: payer.snapshot.clone(),
             payee: payee.snapshot.clone(),
             amount: self.amount,
-            rail: self.rail,
+            rail,
             idempotency_key: self.idempotency_key.clone(),
             metadata: self.metadata.clone().unwrap_or_default(),
             omitted: self.omitted(),
             initiated_at: at.now,
         };
-        let estimated_settlement_at = at.now.plus_micros(self.rail.simulated_delay_us(id, 1, at.scale));
+        let estimated_settlement_at = at.now.plus_micros(rail.simulated_delay_us(id, 1, at.scale));
         let payment = Payment::from_first(terms, estimated_settlement_at);
         let event = first_event_of(&payment, new);
         (payment, event)
     }
 }
 
+/// What was found for a request: between whom the money goes, and how.
+struct Between<'a> {
+    kind: Kind,
+    landlord_id: UserId,
+    payer: &'a AccountStanding,
+    payee: &'a AccountStanding,
+    rail: Rail,
+}
+
 fn first_event_of(payment: &Payment, new: NewEvent) -> Event {
     let terms = &payment.terms;
     let initiated = Initiated {
         kind: terms.kind,
+        refund_of: terms.refund_of,
         landlord_id: terms.landlord_id,
         payee_id: terms.payee_id,
         initiated_by: terms.initiated_by,

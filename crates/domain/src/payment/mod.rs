@@ -2,7 +2,7 @@
 //!
 //! [`Initiation::decide`](initiate::Initiation::decide) makes the first fact, [`Payment::decide`] says which facts a command
 //! adds, [`Payment::evolve`] folds a fact in, [`Payment::postings`] says what money it moves and [`Payment::next_work`]
-//! what the workers have to do next.
+//! what the workers have to do next. [`Refundable`] is a payment as the refunds see it that name it.
 
 mod decide;
 mod event;
@@ -11,12 +11,14 @@ pub mod initiate;
 mod postings;
 mod reason;
 mod reference;
+mod refund;
 
 pub use decide::{Circumstances, Command, Decision, Rejection, TRANSIENT_RETRIES_MAX};
 pub use event::{Actor, Change, Event, EventType, NewEvent, Retry, Snapshot};
 pub use postings::Effect;
 pub use reason::{Reason, ReturnCode};
 pub use reference::Reference;
+pub use refund::Refundable;
 
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
@@ -83,28 +85,58 @@ pub struct AccountSnapshot {
 pub struct Omitted {
     /// No `payer_account_id`: the payer's primary account was taken.
     pub payer_account_id: bool,
-    /// No `payee_account_id`: the lease's receiving account or the other party's primary was taken.
+    /// No `payee_account_id`: the lease's receiving account, the account that the refunded payment came from, or the other
+    /// party's primary was taken.
     pub payee_account_id: bool,
     /// No `currency`: the lease's.
     pub currency: bool,
     /// No `metadata`.
     pub metadata: bool,
+    /// No `payee_id`: whoever paid the refunded payment, or the only renter. Written where it was given.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub payee_id: bool,
+    /// No `rail`, and not the default took its place but that of the refunded payment. Written where it is so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rail: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Omitted {
     /// One bit a field, lowest first in the order of declaration; how the databases keep it.
     pub fn to_bits(self) -> i64 {
-        let Omitted { payer_account_id, payee_account_id, currency, metadata } = self;
+        let Omitted { payer_account_id, payee_account_id, currency, metadata, payee_id, rail } = self;
         i64::from(payer_account_id)
             | i64::from(payee_account_id) << 1
             | i64::from(currency) << 2
             | i64::from(metadata) << 3
+            | i64::from(payee_id) << 4
+            | i64::from(rail) << 5
     }
 
     /// The opposite of [`Omitted::to_bits`].
     pub fn from_bits(bits: i64) -> Omitted {
         let is_set = |place: u32| bits >> place & 1 == 1;
-        Omitted { payer_account_id: is_set(0), payee_account_id: is_set(1), currency: is_set(2), metadata: is_set(3) }
+        Omitted {
+            payer_account_id: is_set(0),
+            payee_account_id: is_set(1),
+            currency: is_set(2),
+            metadata: is_set(3),
+            payee_id: is_set(4),
+            rail: is_set(5),
+        }
     }
 }
 
@@ -119,6 +151,8 @@ pub struct Terms {
     pub landlord_id: UserId,
     /// Which way the money goes.
     pub kind: Kind,
+    /// The payment whose money a refund gives back, if it names one.
+    pub refund_of: Option<PaymentId>,
     /// Who asked for it: always the payer.
     pub initiated_by: UserId,
     /// Who gets the money.

@@ -3,6 +3,7 @@
 mod forms;
 mod initiation;
 mod random;
+mod refunds;
 mod retries;
 mod small;
 mod table;
@@ -24,6 +25,8 @@ const LANDLORD: UserId = UserId(Uuid::from_u128(0xB1));
 const STRANGER: UserId = UserId(Uuid::from_u128(0xC1));
 const LEASE: LeaseId = LeaseId(Uuid::from_u128(0xD1));
 const PAYMENT: PaymentId = PaymentId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0123_4567_89AB));
+/// Rent that was paid before: see [`rent_paid`].
+const RENT_PAID: PaymentId = PaymentId(Uuid::from_u128(0xF1));
 const RENTERS_ACCOUNT: BankAccountId = BankAccountId(Uuid::from_u128(0xE1));
 const FLATMATES_ACCOUNT: BankAccountId = BankAccountId(Uuid::from_u128(0xE2));
 const LANDLORDS_ACCOUNT: BankAccountId = BankAccountId(Uuid::from_u128(0xE3));
@@ -55,6 +58,21 @@ fn lease() -> LeaseParties {
     }
 }
 
+/// Rent of 1500.00 that the renter paid by wire and that can be refunded.
+fn rent_paid() -> Refundable {
+    Refundable {
+        id: RENT_PAID,
+        lease_id: LEASE,
+        kind: Kind::Rent,
+        status: Status::Completed,
+        rail: Rail::Wire,
+        payer_id: RENTER,
+        payer_account_id: RENTERS_ACCOUNT,
+        settled: usd(150_000),
+        promised_minor: 0,
+    }
+}
+
 fn account(owner_id: UserId, account_id: BankAccountId, last4: &str) -> AccountStanding {
     AccountStanding {
         owner_id,
@@ -80,9 +98,11 @@ fn initiation() -> Initiation {
         idempotency_key: key("march-rent"),
         lease_id: LEASE,
         amount: usd(150_000),
-        rail: Rail::DEFAULT,
+        rail: None,
         payer_account_id: None,
         payee_account_id: None,
+        payee_id: None,
+        refund_of: None,
         currency: None,
         metadata: None,
     }
@@ -111,13 +131,14 @@ struct Life {
 impl Life {
     fn of(initiation: &Initiation) -> Life {
         let at = at(start());
-        let (payment, event) =
-            initiation.decide(PAYMENT, Some(&lease()), &accounts(), at, new_event(1, at.now)).unwrap();
+        let (payment, event) = initiation
+            .decide(PAYMENT, Some(&lease()), Some(&rent_paid()), &accounts(), at, new_event(1, at.now))
+            .unwrap();
         Life { payment, events: vec![event], at }
     }
 
     fn by(rail: Rail) -> Life {
-        Life::of(&Initiation { rail, ..initiation() })
+        Life::of(&Initiation { rail: Some(rail), ..initiation() })
     }
 
     /// The shortest way to `status`, by an R10 where a reason is needed.

@@ -248,6 +248,7 @@ impl From<Rejection> for ApiError {
         let code = match &rejection {
             Rejection::WrongStatus { .. } => "wrong_status",
             Rejection::NotRetryable { .. } => "not_retryable",
+            Rejection::NotRefundable { .. } => "not_refundable",
         };
         ApiError::wrong_status(code, rejection.status().name(), rejection.to_string())
     }

@@ -112,6 +112,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leases::charges::create_charge, leases::charges::list_charges))
         .routes(routes!(leases::charges::void_charge))
         .routes(routes!(leases::charges::grant_credit))
+        .routes(routes!(leases::deposits::read_deposit))
+        .routes(routes!(leases::deposit_return::return_deposit))
         .routes(routes!(leases::extras::add_extra, leases::extras::list_extras))
         .routes(routes!(leases::extras::end_extra))
         .routes(routes!(leases::extras::change_rent))

@@ -4,7 +4,7 @@
 //! payment in PROCESSING whose work falls free: the next worker asks the bank by reference and hands it over again, under
 //! the same reference, only if the bank never saw it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId};
@@ -181,6 +181,8 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
     let accounts = Accounts::load(tx, &held).await?;
     let leases: Vec<_> = held.values().map(|payment| payment.terms.lease_id).collect();
     let restricted = policies::restricted(tx, leases.into_iter(), app.clock.business()).await?;
+    let refunded = held.values().filter_map(|payment| payment.terms.refund_of);
+    let not_settled = payments::not_settled(tx, refunded).await?;
     let (mut commands, mut ready, mut stuck, mut stale) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
     let long_ago = app.clock.long_ago(IN_FLIGHT_MAX_US);
     for one in taken {
@@ -205,6 +207,7 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
             }
             (WorkKind::Submit, Ok(instruction)) => {
                 let objection = accounts.objection(payment).or_else(|| refusal(payment, &restricted));
+                let objection = objection.or_else(|| nothing_to_refund(payment, &not_settled));
                 let command = objection.map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
                 commands.push(instruct::payment(app, one.payment_id, command, instruct::system(COMPONENT), None));
                 ready.insert(one.payment_id, instruction);
@@ -238,6 +241,15 @@ fn refusal(payment: &Payment, restricted: &HashMap<LeaseId, Acceptance>) -> Opti
             Some(Reason::new("PAYMENTS_BLOCKED", "The landlord blocked payments before this one was handed over"))
         }
     }
+}
+
+/// Why a refund may not be handed over, although it was accepted: the payment that it gives back was returned since.
+fn nothing_to_refund(payment: &Payment, not_settled: &HashSet<PaymentId>) -> Option<Reason> {
+    let of = payment.terms.refund_of.filter(|of| not_settled.contains(of))?;
+    Some(Reason::new(
+        "REFUNDED_PAYMENT_RETURNED",
+        format!("Payment {of} was returned before its refund was handed over"),
+    ))
 }
 
 /// The accounts of a batch.

@@ -102,6 +102,9 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
             let body = json!({"description": "Pet", "amount": "1", "start_date": "2090-01-01", "idempotency_key": "matrix-extra"});
             (lease, body, Right::Landlord, 201, FindNothing)
         }
+        "read_deposit" => (lease, none, Right::Renter, 200, FindNothing),
+        // Whether or not this lease has ended by today: nothing was ever charged as a deposit.
+        "return_deposit" => (lease, json!({"idempotency_key": "matrix-deposit"}), Right::Landlord, 409, FindNothing),
         "void_charge" => (things.charge.as_str(), json!({"reason": "x"}), Right::Landlord, 200, FindNothing),
         "end_extra" => (things.extra.as_str(), json!({"end_date": "2091-01-01"}), Right::Landlord, 200, FindNothing),
         "change_rent" => {
@@ -299,6 +302,7 @@ fn what_is_there_for_others_cannot_be_told_from_what_is_not_there() {
             ("/api/v1/leases/{}", &home.lease),
             ("/api/v1/leases/{}/schedule", &home.lease),
             ("/api/v1/leases/{}/balance", &home.lease),
+            ("/api/v1/leases/{}/deposit", &home.lease),
             ("/api/v1/leases/{}/statement?format=CSV", &home.lease),
             ("/api/v1/leases/renter/{}", &home.renter.id),
             ("/api/v1/leases/property/{}", &home.property),

@@ -1,6 +1,7 @@
 //! Bad input of every kind: each has its status, code and field, none is a 5xx, and none leaves a trace.
 
 mod charges;
+mod refunds;
 mod reports;
 mod statements;
 
@@ -88,6 +89,8 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         charges::charges(&mut cases, &home);
         charges::rules(&mut cases, &home);
         payments(&mut cases, &home, &paid);
+        refunds::refunds(&mut cases, &home, &paid);
+        refunds::deposits(&mut cases, &home);
         queries(&mut cases, &home, &paid);
         statements::add(&mut cases, &home);
         reports::add(&mut cases, &home);
@@ -146,7 +149,7 @@ async fn send(app: &TestApp, home: &Home<'_>, case: &Case) -> Answer {
         Landlord => call.bearer(&as_visitor(&home.landlord)),
         Renter => call.bearer(&as_visitor(&home.renter)),
     };
-    let takes_a_key = ["/api/v1/payments/", "/charges", "/credits", "/extras"];
+    let takes_a_key = ["/api/v1/payments/", "/charges", "/credits", "/extras", "/deposit-return"];
     if takes_a_key.iter().any(|part| case.path.contains(part)) && case.method == POST {
         call = call.header("Idempotency-Key", "a-key-of-its-own");
     }

@@ -166,13 +166,12 @@ async fn home<'a>(app: &'a TestApp, landlords: &[Visitor<'a>], lots: &mut Lots) 
         by.call(PUT, &home.path("late-fees")).json(&fees).send().await.must(200);
     }
     if lots.once_in(3) {
-        let parking = json!({"description": "Parking", "amount": lots.amount(80), "start_date": starts.to_string(), "idempotency_key": "p"});
+        let parking = json!({"description": "Parking", "amount": lots.amount(80), "start_date": starts.to_string(), "idempotency_key": format!("p{}", home.lease)});
         let parking = with(&parking, "start_date", json!(starts.max(app.today()).to_string()));
         by.post(&home.path("extras"), &parking).await.must(201);
     }
     if lots.once_in(3) {
-        let deposit =
-            json!({"kind": "DEPOSIT", "description": "Security", "amount": lots.amount(3000), "idempotency_key": "d"});
+        let deposit = json!({"kind": "DEPOSIT", "description": "Security", "amount": lots.amount(3000), "idempotency_key": format!("d{}", home.lease)});
         by.post(&home.path("charges"), &deposit).await.must(201);
     }
     for (renter, accounts) in home.renters.iter().zip(&home.accounts) {
@@ -180,7 +179,7 @@ async fn home<'a>(app: &'a TestApp, landlords: &[Visitor<'a>], lots: &mut Lots) 
             let body = json!({
                 "cap": lots.amount(4000), "rail": lots.one_of(&RAILS), "payer_account_id": accounts[usize::from(lots.once_in(5))],
                 "lead_days": lots.one_of(&[0, 0, 3]), "notice": lots.one_of(&["OUTSIDE_RANGE", "ANY_CHANGE"]),
-                "idempotency_key": "autopay",
+                "idempotency_key": format!("a{}", home.lease),
             });
             renter.post(&home.path("autopay"), &body).await.must(201);
         }
@@ -194,7 +193,7 @@ async fn something_happens(landlord: &Visitor<'_>, home: &Home<'_>, lots: &mut L
     let asks = async |path: &str, body: Value| {
         landlord.call(POST, &home.path(path)).header("Idempotency-Key", &key).json(&body).send().await;
     };
-    match lots.below(20) {
+    match lots.below(21) {
         0..=9 => pays(home, &key, lots).await,
         10 => asks("charges", json!({"description": "Key", "amount": lots.amount(200)})).await,
         11 => {
@@ -207,10 +206,13 @@ async fn something_happens(landlord: &Visitor<'_>, home: &Home<'_>, lots: &mut L
             let payments = payments["data"].as_array().unwrap();
             let payment = payments.iter().find(|payment| payment["kind"] == "RENT" && payment["status"] == "COMPLETED");
             let Some(payment) = payment else { return };
-            let body = json!({
+            let mut body = json!({
                 "lease_id": home.lease, "amount": lots.amount(50), "rail": "INSTANT",
                 "payee_account_id": payment["payer_account_id"],
             });
+            if lots.once_in(2) {
+                body["refund_of"] = payment["id"].clone();
+            }
             landlord.pay(&key, &body).await;
         }
         13 => {
@@ -247,6 +249,11 @@ async fn something_happens(landlord: &Visitor<'_>, home: &Home<'_>, lots: &mut L
             let Some(payment) = payments["data"].as_array().unwrap().first() else { return };
             let path = format!("/api/v1/payments/{}/retry", payment["id"].as_str().unwrap());
             home.renters[0].call(POST, &path).send().await;
+        }
+        19 => {
+            let item = json!({"description": "Cleaning", "amount": lots.amount(300)});
+            asks("deposit-return", json!({"deductions": [item], "rail": "INSTANT", "payee_id": home.renters[0].id}))
+                .await;
         }
         _ => {
             landlord.call(GET, &home.path("quote?amount=100")).send().await.must(200);

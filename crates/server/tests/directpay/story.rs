@@ -17,8 +17,8 @@ const CHARGE: &str = "amount currency description due_date id kind on_the_way op
                       voided_at";
 const PAYMENT: &str = "amount cancelled_at completed_at created_at currency estimated_settlement_at failed_at \
                        failure_code failure_reason id idempotency_key initiated_at initiated_by kind lease_id metadata \
-                       payee_account_id payer_account_id processing_at rail retry_count returnable_until returned_at \
-                       status version";
+                       payee_account_id payer_account_id processing_at rail refund_of refunded retry_count returnable_until \
+                       returned_at status version";
 const EVENT: &str = "actor event_type id metadata occurred_at previous_status reason request_id sequence status";
 const SNAPSHOT: &str = "amount attempt bank_reference currency lease_id payee payer rail";
 

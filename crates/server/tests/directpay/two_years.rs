@@ -230,6 +230,8 @@ fn two_years_of_a_house() {
             house.pays_as_usual(date(2052, month, 1), "1600.00", false).await;
             house.draws(last_of(2052, month), "950.00").await;
         }
+        // 725.81 + 11 x 1500.00; 10 x 2000.00 + 967.74 + 40.00 late and 300.00 for cleaning; 10 x 900.00 + 7 x 50.00.
+        assert_eq!(income(&landlord).await, "47883.55");
         // January's part, 11 x 1500.00, 12 x 1600.00 and the fee that was let off.
         adds_up(ground, "36475.81").await;
         // 22 months, 19 of them with parking.
@@ -249,5 +251,27 @@ async fn adds_up(flat: &Flat<'_>, charged: &str) {
 /// What was paid too much goes back, and the deposit.
 async fn moves_out(app: &TestApp, first: &Flat<'_>) {
     app.go_on_to(date(2051, 12, 16)).await;
+    let deposit = first.renters[1].get(&first.path("deposit")).await.must(200);
+    // 14 days by the law of New York.
+    assert_eq!((&deposit["held"], &deposit["deadline"]["return_by"]), (&json!("2000.00"), &json!("2051-12-29")));
+    let body = json!({
+        "deductions": [{"description": "Cleaning", "amount": "300.00"}], "rail": "INSTANT",
+        "payee_id": first.renters[0].id,
+    });
+    first.enters("deposit-return", body).await.must(201);
     assert_eq!(first.owes().await, "-1032.26");
+    let body = json!({
+        "lease_id": first.lease, "amount": "1032.26", "rail": "INSTANT", "payee_id": first.renters[1].id,
+    });
+    let refund = first.landlord.pay("december", &body).await.must(201).id();
+    first.landlord.wait_until(&refund, "COMPLETED").await;
+    assert_eq!(first.owes().await, "0.00");
+    let deposit = first.renters[1].get(&first.path("deposit")).await.must(200);
+    assert_eq!(deposit["held"], "0.00");
+}
+
+/// What the house brought in 2051, as it is told to the tax office: no deposit, but what was kept of it.
+async fn income(landlord: &Visitor<'_>) -> Value {
+    let report = landlord.get("/api/v1/reports/income?year=2051").await.must(200);
+    report["totals"][0]["income"].clone()
 }

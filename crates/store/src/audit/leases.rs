@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::histories::{LineRow, agrees};
-use super::{Check, PAGE, mandates};
+use super::{Check, PAGE, deposits, mandates};
 use crate::charges::{Charge, ChargeRow};
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -38,6 +38,7 @@ struct BodyRow {
 struct Checks {
     sequence: Check,
     charges: Check,
+    deposits: Check,
     postings: Check,
     mandates: Check,
 }
@@ -46,6 +47,7 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
     let mut checks = Checks {
         sequence: Check::new("lease events have no gap and say what their bodies say"),
         charges: Check::new("charges are owed, and taken back, by events"),
+        deposits: Check::new("deposits are released once, and only what was charged"),
         postings: Check::new("postings of leases are those of their events"),
         mandates: Check::new("mandates and draws are those of their events"),
     };
@@ -64,8 +66,9 @@ pub(super) async fn check(tx: &mut Tx) -> Result<Vec<Check>, StoreError> {
             checks.one(tx, lease).await?;
         }
     }
-    let Checks { sequence, charges, postings, mandates } = checks;
-    Ok(vec![sequence, charges, postings, mandates, charges_applied(tx).await?, sources_used_once(tx).await?])
+    let Checks { sequence, charges, deposits, postings, mandates } = checks;
+    let of_leases = [sequence, charges, deposits, postings, mandates];
+    Ok(of_leases.into_iter().chain([charges_applied(tx).await?, sources_used_once(tx).await?]).collect())
 }
 
 impl Checks {
@@ -103,6 +106,7 @@ impl Checks {
         let (count, breach) = mandates::check(tx, id, &events).await?;
         self.mandates.breach(breach.map(|breach| format!("lease {id}: {breach}")));
         self.mandates.examined += u64::try_from(count).unwrap_or(0);
+        deposits::check(tx, &mut self.deposits, id, &events).await?;
         Ok(())
     }
 }
@@ -156,6 +160,7 @@ fn wrong_charges(events: &[LeaseEvent], charges: &[Charge]) -> Vec<String> {
                 *corrected.entry(charge.0).or_default() += amount.minor();
             }
             LeaseChange::CreditGranted { .. }
+            | LeaseChange::DepositReleased(_)
             | LeaseChange::Entered { .. }
             | LeaseChange::Terminated { .. }
             | LeaseChange::RentChanged { .. }

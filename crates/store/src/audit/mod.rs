@@ -4,9 +4,11 @@
 //! as for ten million.
 
 mod bank;
+mod deposits;
 mod histories;
 mod leases;
 mod mandates;
+mod refunds;
 mod totals;
 
 use crate::db::Db;
@@ -74,6 +76,7 @@ pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result
     let total = payments + u64::try_from(instructions).unwrap_or(0);
     let mut checks = histories::check(&mut tx, |done| progress(done, total)).await?;
     checks.extend(leases::check(&mut tx).await?);
+    checks.push(refunds::check(&mut tx).await?);
     checks.extend(totals::check(&mut tx).await?);
     checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
     Ok(Audit { checks })

@@ -68,6 +68,10 @@ async fn orphans(tx: &mut Tx) -> Result<Check, StoreError> {
                  SELECT 1 FROM charges c WHERE c.lease_id = l.id AND c.posted_at IS NOT NULL AND c.voided_at IS NULL
                  AND c.applied < c.amount AND c.kind IN ('RENT', 'PAYOUT'))
              UNION ALL
+             SELECT 'deposit returns without their event', COUNT(*) FROM deposit_returns d
+             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.stream_id = d.lease_id AND e.sequence = d.sequence
+                               AND e.event_type = 'deposit_released')
+             UNION ALL
              SELECT 'work without a payment', COUNT(*) FROM due_work w
              WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = w.payment_id)
              UNION ALL

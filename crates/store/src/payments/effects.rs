@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use directpay_domain::charge::ChargeKind;
-use directpay_domain::id::{ChargeId, LeaseId};
+use directpay_domain::id::{ChargeId, LeaseId, PaymentId};
 use directpay_domain::money::Amount;
 use directpay_domain::payment::{Change, Effect, Payment};
 use directpay_domain::property::{self, ZoneName};
@@ -21,6 +21,8 @@ struct Happened {
     effect: Effect,
     lease_id: LeaseId,
     amount: Amount,
+    /// The payment whose money a refund gives back, if it names one.
+    refund_of: Option<PaymentId>,
     cause: Cause,
     at: Instant,
 }
@@ -34,7 +36,8 @@ impl Effects {
     pub(super) fn add(&mut self, payment: &Payment, change: &Change, at: Instant) {
         let terms = &payment.terms;
         let cause = Cause { stream_id: terms.id.0, sequence: payment.version + 1 };
-        let happened = |effect| Happened { effect, lease_id: terms.lease_id, amount: terms.amount, cause, at };
+        let (lease_id, amount, refund_of) = (terms.lease_id, terms.amount, terms.refund_of);
+        let happened = |effect| Happened { effect, lease_id, amount, refund_of, cause, at };
         self.0.extend(payment.effect(change).map(happened));
     }
 
@@ -68,7 +71,10 @@ impl Effects {
                 }
                 Effect::PaidOut => {
                     let payout = payout(tx, happened).await?;
-                    books.change(lease_id, cause, |books| books.charge(payout.place(), payout.amount.minor()))?;
+                    let brought_by = happened.refund_of.map(|id| id.0);
+                    books.change(lease_id, cause, |books| {
+                        books.pay_out(payout.place(), payout.amount.minor(), brought_by)
+                    })?;
                     payouts.insert(cause.stream_id, payout);
                 }
                 Effect::NotPaidOut => {
@@ -105,19 +111,5 @@ async fn payout(tx: &mut Tx, happened: &Happened) -> Result<Charge, StoreError> 
         .await?;
     let zone = ZoneName::parse(&zone).map_err(StoreError::damaged("time zone"))?;
     let day = property::local_date(&zone, at.timestamp());
-    Ok(Charge {
-        id,
-        lease_id,
-        kind: ChargeKind::Payout,
-        origin_id: id.0,
-        period_start: day,
-        period_end: day,
-        due_date: day,
-        amount,
-        description: None,
-        posted_at: Some(at),
-        voided_at: None,
-        applied_minor: 0,
-        corrected_minor: 0,
-    })
+    Ok(Charge { posted_at: Some(at), ..Charge::standing_alone(id, lease_id, ChargeKind::Payout, day, amount) })
 }

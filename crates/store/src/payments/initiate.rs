@@ -1,18 +1,19 @@
 //! The first door: new payments, a batch in one transaction.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::money::Currency;
 use directpay_domain::payment::initiate::{Acceptance, AccountStanding, FieldError, Initiation, LeaseParties};
-use directpay_domain::payment::{AccountSnapshot, Circumstances, Event, NewEvent, Payment};
+use directpay_domain::payment::{AccountSnapshot, Circumstances, Event, NewEvent, Payment, Refundable};
 use directpay_domain::policy::Policy;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::refunds::{self, Refunded};
 use super::{PaymentRow, Stored};
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -61,10 +62,11 @@ type Key = (UserId, IdempotencyKey);
 /// (initiator, key) is the referee between processes: who loses the race is answered with the winner's payment.
 pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
     let mut refusals = HashMap::new();
-    let judged = judge(tx, batch, &mut refusals).await?;
+    let (judged, refunded) = judge(tx, batch, &mut refusals).await?;
     let lost = insert(tx, &judged).await?;
     let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
     let ours: HashMap<Key, Arc<Payment>> = ours.map(|payment| (key_of(&payment), Arc::new(payment))).collect();
+    promise(tx, &ours, &refunded).await?;
     let others: Vec<&Fresh> = batch.iter().filter(|fresh| !ours.contains_key(&key(fresh))).collect();
     let before = under_keys(tx, &others).await?;
     let outcome = |fresh: &Fresh| {
@@ -98,30 +100,48 @@ fn answer(fresh: &Fresh, payment: &Arc<Payment>) -> Outcome {
     }
 }
 
+/// Notes what new refunds promise back of the payments that they name.
+async fn promise(tx: &mut Tx, ours: &HashMap<Key, Arc<Payment>>, refunded: &Refunded) -> Result<(), StoreError> {
+    let mut promised: BTreeMap<PaymentId, i64> = BTreeMap::new();
+    for terms in ours.values().map(|payment| &payment.terms) {
+        if let Some(of) = terms.refund_of {
+            *promised.entry(of).or_default() += terms.amount.minor();
+        }
+    }
+    refunds::close_unused(tx, refunded, &promised).await?;
+    refunds::promise(tx, promised).await
+}
+
 /// Judges requests as if their keys were new. Of two with one key in the batch the first that passes makes the payment.
 async fn judge(
     tx: &mut Tx,
     batch: &[Fresh],
     refusals: &mut HashMap<PaymentId, Vec<FieldError>>,
-) -> Result<Vec<(Payment, Event)>, StoreError> {
+) -> Result<(Vec<(Payment, Event)>, Refunded), StoreError> {
     let leases = leases(tx, batch).await?;
-    let accounts = accounts(tx, batch, &leases).await?;
+    let mut refunded = refunded(tx, batch, &leases).await?;
+    let accounts = accounts(tx, batch, &leases, &refunded).await?;
     let mut judged: Vec<(Payment, Event)> = Vec::with_capacity(batch.len());
-    let mut taken: HashSet<Key> = HashSet::with_capacity(batch.len());
+    let mut taken = repeated_refunds(tx, batch).await?;
     for fresh in batch {
         if taken.contains(&key(fresh)) {
             continue;
         }
         let lease = leases.get(&fresh.initiation.lease_id);
+        let original = fresh.initiation.refund_of.and_then(|id| refunded.payments.get_mut(&id));
         match fresh.initiation.decide(
             fresh.payment_id,
             lease,
-            &accounts.of(fresh, lease),
+            original.as_deref(),
+            &accounts.of(fresh, lease, original.as_deref()),
             fresh.at,
             fresh.event.clone(),
         ) {
             Ok(first) => {
                 taken.insert(key(fresh));
+                if let Some(original) = original {
+                    original.promised_minor += fresh.initiation.amount.minor();
+                }
                 judged.push(first);
             }
             Err(errors) => {
@@ -134,14 +154,40 @@ async fn judge(
         let (one, other) = (&one.terms, &other.terms);
         (one.initiated_by, &one.idempotency_key).cmp(&(other.initiated_by, &other.idempotency_key))
     });
-    Ok(judged)
+    Ok((judged, refunded))
+}
+
+/// The payments that refunds of the batch name. What is promised of those that they may refund is held.
+async fn refunded(
+    tx: &mut Tx,
+    batch: &[Fresh],
+    leases: &HashMap<LeaseId, LeaseParties>,
+) -> Result<Refunded, StoreError> {
+    let asked: HashSet<_> = batch.iter().filter_map(|fresh| may_refund(&fresh.initiation, leases)).collect();
+    let named = batch.iter().filter_map(|fresh| fresh.initiation.refund_of);
+    refunds::hold(tx, named, |payment| payment.objection().is_none() && asked.contains(&(payment.id, payment.lease_id)))
+        .await
+}
+
+/// The payment and the lease of a refund, if it is the landlord who asks.
+fn may_refund(initiation: &Initiation, leases: &HashMap<LeaseId, LeaseParties>) -> Option<(PaymentId, LeaseId)> {
+    let lease = leases.get(&initiation.lease_id)?;
+    let by_landlord = lease.landlord_id == initiation.initiated_by;
+    initiation.refund_of.filter(|_| by_landlord).map(|of| (of, lease.id))
+}
+
+/// The keys of refunds that were accepted before: they promise nothing a second time, so that no neighbour is refused for want
+/// of what they would take.
+async fn repeated_refunds(tx: &mut Tx, batch: &[Fresh]) -> Result<HashSet<Key>, StoreError> {
+    let refunds: Vec<_> = batch.iter().filter(|fresh| fresh.initiation.refund_of.is_some()).collect();
+    Ok(under_keys(tx, &refunds).await?.into_keys().collect())
 }
 
 /// Writes payments, first events and work; gives back those that another writer's payment kept out.
 async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentId>, StoreError> {
     const INSERT: Sql = sql!(
-        insert(payments: id uuid, lease_id uuid, landlord_id uuid, kind text, initiated_by uuid, payee_id uuid,
-               payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
+        insert(payments: id uuid, lease_id uuid, landlord_id uuid, kind text, refund_of uuid, initiated_by uuid,
+               payee_id uuid, payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
                idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
                transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
         "ON CONFLICT (initiated_by, idempotency_key) DO NOTHING",
@@ -258,11 +304,12 @@ struct Accounts {
 
 impl Accounts {
     /// Those that matter for one request.
-    fn of(&self, fresh: &Fresh, lease: Option<&LeaseParties>) -> Vec<AccountStanding> {
+    fn of(&self, fresh: &Fresh, lease: Option<&LeaseParties>, refunded: Option<&Refundable>) -> Vec<AccountStanding> {
         let named = [
             fresh.initiation.payer_account_id,
             fresh.initiation.payee_account_id,
             lease.and_then(|lease| lease.payee_account_id),
+            refunded.map(|payment| payment.payer_account_id),
         ];
         let people = lease.into_iter().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
         let primaries = people.filter_map(|person| self.primary_of.get(person).copied());
@@ -274,6 +321,7 @@ async fn accounts(
     tx: &mut Tx,
     batch: &[Fresh],
     leases: &HashMap<LeaseId, LeaseParties>,
+    refunded: &Refunded,
 ) -> Result<Accounts, StoreError> {
     const NAMED: Sql = sql!(
         "SELECT b.id, b.user_id, b.last4, b.bank_name, b.is_active, b.is_primary, b.closed_by FROM",
@@ -289,7 +337,8 @@ async fn accounts(
     );
     let asked = batch.iter().flat_map(|f| [f.initiation.payer_account_id, f.initiation.payee_account_id]);
     let receiving = leases.values().map(|lease| lease.payee_account_id);
-    let named = distinct(asked.chain(receiving).flatten().map(|id| id.0));
+    let came_from = refunded.payments.values().map(|payment| Some(payment.payer_account_id));
+    let named = distinct(asked.chain(receiving).chain(came_from).flatten().map(|id| id.0));
     let people = leases.values().flat_map(|lease| lease.renter_ids.iter().chain([&lease.landlord_id]));
     let people = distinct(people.map(|id| id.0));
     let mut rows: Vec<StandingRow> = tx.fetch_each(PRIMARY, &people, ()).await?;

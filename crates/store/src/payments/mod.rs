@@ -4,6 +4,7 @@ mod effects;
 mod initiate;
 mod list;
 mod record;
+mod refunds;
 mod row;
 
 pub(crate) use initiate::distinct;
@@ -13,4 +14,5 @@ pub use list::{
     pending_rent,
 };
 pub use record::{Held, Instructed, Recorded, Verdict, hold, hold_remembered, record, record_held};
+pub use refunds::{not_settled, refunded};
 pub(crate) use row::{PaymentRow, Stored};

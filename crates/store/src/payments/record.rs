@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use directpay_domain::id::PaymentId;
+use directpay_domain::invalid::Invalid;
 use directpay_domain::payment::{
     Change, Circumstances, Command, Decision, Event, NewEvent, Payment, Reason, Rejection, WorkKind,
 };
 use uuid::Uuid;
 
 use super::effects::Effects;
+use super::refunds::{self, Refunded};
 use super::{PaymentRow, Stored, distinct};
 use crate::bank_accounts::{self, Closed};
 use crate::db::Tx;
@@ -81,6 +83,7 @@ pub async fn record_held(
     claim: Option<work::Claim>,
 ) -> Result<Vec<Verdict>, StoreError> {
     let mut written = Written::default();
+    let mut refunded = retried(tx, held, &batch).await?;
     let verdicts = batch
         .into_iter()
         .map(|instructed| {
@@ -89,6 +92,9 @@ pub async fn record_held(
                 Err(rejection) => return Verdict::Rejected(rejection),
                 Ok(Decision::AlreadyRecorded) => {}
                 Ok(Decision::Record(facts)) => {
+                    if let Some(rejection) = not_refundable(payment, &instructed.command, &mut refunded) {
+                        return Verdict::Rejected(rejection);
+                    }
                     for ((change, reason), new) in facts.into_iter().zip(instructed.events) {
                         written.add(payment, change, reason, new);
                     }
@@ -101,6 +107,27 @@ pub async fn record_held(
     Ok(verdicts)
 }
 
+/// The payments whose refunds somebody tries again, with what is promised of them, which is held.
+async fn retried(tx: &mut Tx, held: &Held, batch: &[Instructed]) -> Result<Refunded, StoreError> {
+    let retried = batch.iter().filter(|instructed| instructed.command == Command::Retry);
+    let named = retried.filter_map(|instructed| held.get(&instructed.payment_id)?.terms.refund_of);
+    refunds::hold(tx, named, |_| true).await
+}
+
+/// Promises again what a refund gives back that somebody tries again, or says why not.
+fn not_refundable(payment: &Payment, command: &Command, refunded: &mut Refunded) -> Option<Rejection> {
+    if *command != Command::Retry {
+        return None;
+    }
+    let original = refunded.payments.get_mut(&payment.terms.refund_of?)?;
+    let Invalid { detail, .. } = original.promise(payment.terms.amount).err()?;
+    let detail = match original.objection() {
+        Some(_) => format!("the payment that it refunds {detail}"),
+        None => format!("it {detail}"),
+    };
+    Some(Rejection::NotRefundable { status: payment.status, detail })
+}
+
 /// What a batch of decisions writes, gathered so that each table is written once.
 #[derive(Default)]
 struct Written {
@@ -111,6 +138,8 @@ struct Written {
     closed: BTreeMap<Uuid, String>,
     /// The place of each payment's last event, which decides about its work.
     last: BTreeMap<PaymentId, usize>,
+    /// By how much more or less is promised back of payments.
+    promised: BTreeMap<PaymentId, i64>,
 }
 
 impl Written {
@@ -121,6 +150,9 @@ impl Written {
         self.effects.add(payment, &change, new.occurred_at);
         if let Some(reason) = reason.as_ref().filter(|reason| reason.closes_account()) {
             self.closed.entry(terms.payer.account_id.0).or_insert_with(|| reason.code.clone());
+        }
+        if let Some(of) = terms.refund_of {
+            *self.promised.entry(of).or_default() += payment.promises(&change);
         }
         self.last.insert(terms.id, self.events.len());
         self.events.push(Event::next(payment, change, reason, new));
@@ -148,6 +180,7 @@ impl Written {
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
         work::finish(tx, &done).await?;
+        refunds::promise(tx, self.promised).await?;
         self.effects.write(tx).await?;
         if due.iter().any(work::Due::is_submission) {
             tx.announce_work().await?;

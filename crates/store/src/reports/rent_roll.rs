@@ -258,11 +258,17 @@ fn received(entry: &Entry) -> Option<((Uuid, Detail), i64)> {
         }
         Fact::Payment(Kind::Refund, _) => None,
         Fact::Lease(event) => {
-            // Whatever else may come to be a source: it has to be added here, and a test of the reports says so.
-            let LeaseChange::CreditGranted { credit_id, .. } = &event.change else { return None };
+            // Whatever else comes to be a source has to be added here.
+            let (source, credit_id) = if let LeaseChange::CreditGranted { credit_id, .. } = &event.change {
+                (*credit_id, Some(*credit_id))
+            } else if let LeaseChange::DepositReleased(release) = &event.change {
+                (release.return_id, None)
+            } else {
+                return None;
+            };
             let place = EventPlace { stream_id: event.lease_id.0, sequence: event.sequence };
-            let detail = Detail { credit_id: Some(*credit_id), event: Some(place), ..unsummed };
-            Some(((*credit_id, detail), event.occurred_at.micros()))
+            let detail = Detail { credit_id, event: Some(place), ..unsummed };
+            Some(((source, detail), event.occurred_at.micros()))
         }
     }
 }

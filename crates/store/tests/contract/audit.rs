@@ -2,6 +2,7 @@
 
 use directpay_domain::charge::ChargeKind;
 use directpay_domain::id::PaymentId;
+use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Command, Reason, Status};
 use directpay_domain::time::SECOND_US;
 use directpay_store::bank_book::{self, Plan};
@@ -10,7 +11,7 @@ use jiff::civil::date;
 use rstest::rstest;
 
 use crate::harness::on_both_engines;
-use crate::world::{House, World, instruction, reason, refund, rent};
+use crate::world::{House, World, instruction, reason, refund, rent, usd};
 
 async fn audit(world: &World) -> Audit {
     directpay_store::audit(&world.db, |_, _| {}).await.unwrap()
@@ -22,7 +23,7 @@ async fn assert_clean(world: &World) {
 }
 
 /// Takes away what keeps a person with `psql` from changing history.
-async fn unlock(world: &World) {
+pub(crate) async fn unlock(world: &World) {
     let statements: &[&'static str] = match world.db {
         Db::Sqlite { .. } => &[
             "DROP TRIGGER events_no_update",
@@ -172,7 +173,7 @@ fn what_the_bank_carried_out_and_somebody_will_ask_about_is_no_breach() {
     });
 }
 
-/// One payment settled, one cancelled, one waiting, one that a person asked to retry.
+/// One payment settled with a refund that waits, one cancelled, one waiting, one that a person asked to retry.
 async fn some_history(world: &World) -> House {
     let house = world.house().await;
     for month in 1..=3 {
@@ -181,6 +182,8 @@ async fn some_history(world: &World) -> House {
     let settled = world.pays(rent(&house, "settled")).await;
     world.hands_over(settled, Plan::Settle { at: world.now() }).await;
     world.the_bank_works().await;
+    let back = Initiation { refund_of: Some(settled), amount: usd(50_000), ..refund(&house, "back") };
+    world.pays(back).await;
     let cancelled = world.pays(rent(&house, "cancelled")).await;
     world.does(cancelled, Command::Cancel(None)).await;
     world.pays(rent(&house, "waiting")).await;
@@ -208,6 +211,7 @@ const APPLIED: &str = "what is applied to a charge is the sum of its allocations
 const CHARGES: &str = "charges are owed, and taken back, by events";
 const LEASE_SEQUENCE: &str = "lease events have no gap and say what their bodies say";
 const LEASE_POSTINGS: &str = "postings of leases are those of their events";
+const REFUNDS: &str = "refunds fit the payments that they name, and together never exceed them";
 const PRIMARY: &str = "one primary account for everybody who has an active one";
 const APART: &str = "no two leases of one property at the same time";
 const KNOWN: &str = "the bank moved nothing that we do not know of";
@@ -266,6 +270,12 @@ const OURS: &str = "the bank carried out all that we say it did";
 #[case::posting_of_a_lease("DELETE FROM postings WHERE credit LIKE 'income:%' AND sequence = 2", &[LEASE_POSTINGS, OPEN])]
 #[case::lost_credit("INSERT INTO credits (lease_id, source_id, amount) SELECT lease_id, id, 1 FROM payments
                      WHERE idempotency_key = 'settled'", &[SOURCES, OPEN, ORPHANS])]
+#[case::promised("UPDATE refunded_payments SET promised = 1", &[REFUNDS])]
+#[case::nothing_promised("DELETE FROM refunded_payments", &[REFUNDS])]
+#[case::another_sum_settled("UPDATE refunded_payments SET settled = 149999", &[REFUNDS])]
+#[case::refund_of_nothing("UPDATE payments SET refund_of = NULL WHERE idempotency_key = 'back'", &[FOLD, REFUNDS])]
+#[case::refund_of_another("UPDATE payments SET refund_of = (SELECT p.id FROM payments p WHERE p.idempotency_key = 'cancelled')
+                           WHERE idempotency_key = 'back'", &[FOLD, REFUNDS])]
 fn tampering_is_named(#[case] sql: &'static str, #[case] expected: &[&str]) {
     on_both_engines(async |world| {
         some_history(world).await;

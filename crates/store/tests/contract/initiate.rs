@@ -69,7 +69,7 @@ fn one_batch_may_hold_all_kinds_of_requests_and_none_spoils_another() {
                 reuse,
                 too_much,
                 rent(&house, "new"),
-                Initiation { rail: Rail::Wire, ..rent(&house, "new") },
+                Initiation { rail: Some(Rail::Wire), ..rent(&house, "new") },
                 not_mine,
                 rent(&other, "new"),
                 refund(&house, "new"),

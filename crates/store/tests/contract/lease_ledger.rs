@@ -24,21 +24,7 @@ fn reason() -> Reason {
 impl World {
     pub(crate) async fn makes(&self, lease: LeaseId, kind: ChargeKind, due_date: Date, minor: i64) -> ChargeId {
         let id = self.id();
-        let charge = Charge {
-            id: ChargeId(id),
-            lease_id: lease,
-            kind,
-            origin_id: id,
-            period_start: due_date,
-            period_end: due_date,
-            due_date,
-            amount: usd(minor),
-            description: None,
-            posted_at: None,
-            voided_at: None,
-            applied_minor: 0,
-            corrected_minor: 0,
-        };
+        let charge = Charge::standing_alone(ChargeId(id), lease, kind, due_date, usd(minor));
         self.keep(async |tx| {
             let mut ledger = LeaseLedger::open(tx, [lease]).await?;
             ledger.make(charge.clone(), self.new_event())?;
@@ -58,7 +44,7 @@ impl World {
         .await;
     }
 
-    async fn grants(&self, lease: LeaseId, kind: CreditKind, minor: i64, charge_id: Option<ChargeId>) {
+    pub(crate) async fn grants(&self, lease: LeaseId, kind: CreditKind, minor: i64, charge_id: Option<ChargeId>) {
         let credit = NewCredit { id: self.id(), kind, amount: usd(minor), charge_id };
         self.keep(async |tx| {
             let mut ledger = LeaseLedger::open(tx, [lease]).await?;

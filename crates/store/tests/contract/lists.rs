@@ -38,7 +38,7 @@ fn a_leases_payments_are_paged_and_filtered() {
         let (house, other) = (world.house().await, world.house().await);
         let first = world.pays(rent(&house, "k1")).await;
         world.pays(rent(&other, "k1")).await;
-        let second = world.pays(Initiation { rail: Rail::Wire, ..rent(&house, "k2") }).await;
+        let second = world.pays(Initiation { rail: Some(Rail::Wire), ..rent(&house, "k2") }).await;
         let third = world.pays(rent(&house, "k3")).await;
         world.does(second, Command::Submit).await;
         world.does(third, Command::Submit).await;

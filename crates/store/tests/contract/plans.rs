@@ -16,8 +16,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments.
-const GROWING: [&str; 9] = [
+const GROWING: [&str; 11] = [
     "payments",
+    "refunded_payments",
     "events",
     "postings",
     "bank_instructions",
@@ -26,6 +27,7 @@ const GROWING: [&str; 9] = [
     "allocations",
     "credits",
     "lease_accounts",
+    "deposit_returns",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.

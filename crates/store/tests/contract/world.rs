@@ -12,7 +12,7 @@ use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Actor, Circumstances, Command, Event, NewEvent, Payment, Reason, Status};
 use directpay_domain::policy::PolicySpan;
 use directpay_domain::property::{ZoneName, day_begins};
-use directpay_domain::rail::{DelayScale, Rail};
+use directpay_domain::rail::DelayScale;
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
 use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
@@ -81,9 +81,11 @@ pub(crate) fn rent(house: &House, key_text: &str) -> Initiation {
         idempotency_key: key(key_text),
         lease_id: house.lease,
         amount: usd(150_000),
-        rail: Rail::DEFAULT,
+        rail: None,
         payer_account_id: None,
         payee_account_id: None,
+        payee_id: None,
+        refund_of: None,
         currency: None,
         metadata: None,
     }

@@ -12,7 +12,7 @@ fn notes() -> Metadata {
     Metadata::parse(object.as_object().cloned().unwrap()).unwrap()
 }
 
-/// One history with every type of event, and the first event of a refund.
+/// One history with every type of event, and the first events of two refunds.
 fn events() -> Vec<Event> {
     let mut life = Life::of(&Initiation { metadata: Some(notes()), currency: Some(Currency::USD), ..initiation() });
     life.submit();
@@ -26,7 +26,8 @@ fn events() -> Vec<Event> {
     life.does(&Command::Retry);
     life.does(&Command::Cancel(Some(reason("account_inactive"))));
     let mut events = one_of_each(life.events);
-    events.extend(Life::of(&Initiation { initiated_by: LANDLORD, rail: Rail::Wire, ..initiation() }).events);
+    events.extend(Life::of(&Initiation { initiated_by: LANDLORD, rail: Some(Rail::Wire), ..initiation() }).events);
+    events.extend(Life::of(&super::refunds::refund()).events);
     for event in events.iter_mut().skip(1).step_by(2) {
         event.actor = Actor::User(RENTER);
         event.request_id = Some("0190-request".into());

@@ -11,7 +11,8 @@ fn decide(
     lease: &LeaseParties,
     accounts: &[AccountStanding],
 ) -> Result<Payment, Vec<FieldError>> {
-    request.decide(PAYMENT, Some(lease), accounts, at(start()), new_event(1, start())).map(|(payment, _)| payment)
+    let decided = request.decide(PAYMENT, Some(lease), None, accounts, at(start()), new_event(1, start()));
+    decided.map(|(payment, _)| payment)
 }
 
 fn codes(answer: Result<Payment, Vec<FieldError>>) -> Vec<(&'static str, &'static str)> {
@@ -35,6 +36,7 @@ fn spelled_out() -> Initiation {
     Initiation {
         payer_account_id: Some(RENTERS_ACCOUNT),
         payee_account_id: Some(LANDLORDS_ACCOUNT),
+        rail: Some(Rail::DEFAULT),
         currency: Some(Currency::USD),
         metadata: Some(Metadata::default()),
         ..initiation()
@@ -62,13 +64,23 @@ fn a_refund_goes_from_the_landlord_to_the_only_renter() {
 }
 
 #[test]
-fn a_refund_to_one_of_several_renters_names_the_account() {
+fn a_refund_to_one_of_several_renters_names_the_renter_or_the_account() {
     let shared = LeaseParties { renter_ids: vec![RENTER, FLATMATE], ..lease() };
-    assert_eq!(codes(decide(&refund(), &shared, &accounts())), [("payee_account_id", "required")]);
+    assert_eq!(codes(decide(&refund(), &shared, &accounts())), [("payee_id", "required")]);
 
-    let named = Initiation { payee_account_id: Some(FLATMATES_ACCOUNT), ..refund() };
+    let payee = |payee_id, payee_account_id| {
+        let named = Initiation { payee_id, payee_account_id, ..refund() };
+        decide(&named, &shared, &accounts())
+            .map(|payment| (payment.terms.payee_id, payment.terms.payee.account_id))
+            .map_err(|errors| (errors[0].0, errors[0].1.code))
+    };
 
-    assert_eq!(decide(&named, &shared, &accounts()).unwrap().terms.payee_id, FLATMATE);
+    let flatmate = Ok((FLATMATE, FLATMATES_ACCOUNT));
+    assert_eq!(payee(Some(FLATMATE), None), flatmate);
+    assert_eq!(payee(None, Some(FLATMATES_ACCOUNT)), flatmate);
+    assert_eq!(payee(Some(FLATMATE), Some(FLATMATES_ACCOUNT)), flatmate);
+    assert_eq!(payee(Some(FLATMATE), Some(RENTERS_ACCOUNT)), Err(("payee_account_id", "not_found")));
+    assert_eq!(payee(Some(STRANGER), None), Err(("payee_id", "not_found")));
 }
 
 #[test]
@@ -102,7 +114,8 @@ fn a_deactivated_receiving_account_is_refused_and_never_replaced() {
 fn to_a_stranger_a_lease_does_not_exist(#[case] lease: Option<LeaseParties>) {
     let request = Initiation { initiated_by: STRANGER, amount: usd(i64::MAX), ..initiation() };
 
-    let errors = request.decide(PAYMENT, lease.as_ref(), &accounts(), at(start()), new_event(1, start())).unwrap_err();
+    let errors =
+        request.decide(PAYMENT, lease.as_ref(), None, &accounts(), at(start()), new_event(1, start())).unwrap_err();
 
     assert_eq!(errors.len(), 1);
     assert_eq!((errors[0].0, errors[0].1.code), ("lease_id", "not_found"));
@@ -162,7 +175,8 @@ fn without_a_primary_account_one_must_be_named() {
 #[case(Rail::StandardAch, 9_999_999_999)]
 #[case(Rail::Wire, 999_999_999_999)]
 fn a_rail_carries_its_limit_and_no_cent_more(#[case] rail: Rail, #[case] limit: i64) {
-    let of = |cents| decide(&Initiation { amount: usd(cents), rail, ..initiation() }, &lease(), &accounts());
+    let of =
+        |cents| decide(&Initiation { amount: usd(cents), rail: Some(rail), ..initiation() }, &lease(), &accounts());
 
     assert!(of(1).is_ok());
     assert!(of(limit).is_ok());
@@ -184,7 +198,7 @@ fn all_broken_rules_come_at_once() {
     let mut accounts = accounts();
     accounts[0].is_active = false;
     accounts[2].closed_by = Some("R16".into());
-    let request = Initiation { amount: usd(i64::MAX), rail: Rail::Wire, ..initiation() };
+    let request = Initiation { amount: usd(i64::MAX), rail: Some(Rail::Wire), ..initiation() };
 
     let refused = codes(decide(&request, &lease(), &accounts));
 
@@ -208,7 +222,7 @@ fn the_same_request_is_a_replay_also_after_the_payment_moved_on() {
 #[rstest]
 #[case::lease(Initiation { lease_id: LeaseId(Uuid::nil()), ..spelled_out() })]
 #[case::amount(Initiation { amount: usd(150_001), ..spelled_out() })]
-#[case::rail(Initiation { rail: Rail::SameDayAch, ..spelled_out() })]
+#[case::rail(Initiation { rail: Some(Rail::SameDayAch), ..spelled_out() })]
 #[case::payer(Initiation { payer_account_id: Some(FLATMATES_ACCOUNT), ..spelled_out() })]
 #[case::payee(Initiation { payee_account_id: Some(FLATMATES_ACCOUNT), ..spelled_out() })]
 #[case::currency(Initiation { currency: Some(eur()), amount: Amount::from_minor(150_000, eur()).unwrap(), ..spelled_out() })]
@@ -228,9 +242,10 @@ fn a_request_that_differs_in_any_field_is_another(#[case] other: Initiation) {
 
 #[test]
 fn an_omitted_rail_equals_the_default() {
-    // Parsing puts the default in the place of an omitted rail: there is no bit for it.
     assert_eq!(Rail::DEFAULT, Rail::StandardAch);
-    assert!(Initiation { rail: Rail::StandardAch, ..initiation() }.is_repeated_by(&Life::of(&initiation()).payment));
+    assert!(
+        Initiation { rail: Some(Rail::StandardAch), ..initiation() }.is_repeated_by(&Life::of(&initiation()).payment)
+    );
 }
 
 #[test]

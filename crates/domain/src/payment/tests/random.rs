@@ -91,7 +91,7 @@ fn requests() -> impl Strategy<Value = Initiation> {
             Initiation {
                 initiated_by: if is_refund { LANDLORD } else { RENTER },
                 amount: usd(cents),
-                rail,
+                rail: Some(rail),
                 payer_account_id: names_payer.then_some(payer),
                 payee_account_id: names_payee.then_some(payee),
                 currency: names_currency.then_some(Currency::USD),

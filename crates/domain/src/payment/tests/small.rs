@@ -34,13 +34,15 @@ fn what_is_no_reference_of_ours_is_refused(#[case] text: &str) {
 
 #[test]
 fn omitted_fields_are_kept_as_bits() {
-    for bits in 0..16 {
+    for bits in 0..64 {
         assert_eq!(Omitted::from_bits(bits).to_bits(), bits);
     }
     assert_eq!(Omitted { payer_account_id: true, ..Omitted::default() }.to_bits(), 1);
     assert_eq!(Omitted { payee_account_id: true, ..Omitted::default() }.to_bits(), 2);
     assert_eq!(Omitted { currency: true, ..Omitted::default() }.to_bits(), 4);
     assert_eq!(Omitted { metadata: true, ..Omitted::default() }.to_bits(), 8);
+    assert_eq!(Omitted { payee_id: true, ..Omitted::default() }.to_bits(), 16);
+    assert_eq!(Omitted { rail: true, ..Omitted::default() }.to_bits(), 32);
 }
 
 #[test]

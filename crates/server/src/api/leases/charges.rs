@@ -14,6 +14,7 @@ use directpay_domain::payment::Reason;
 use directpay_domain::text::Line;
 use directpay_store::Tx;
 use directpay_store::charges::{self, Charge};
+use directpay_store::deposits;
 use directpay_store::lease_ledger::{LeaseLedger, NewCredit};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -94,19 +95,8 @@ pub async fn create_charge(
             let today = local_day(&mut tx, &lease, now).await?.date;
             let due_date = due_date.unwrap_or(today);
             let charge = Charge {
-                id: ChargeId(made),
-                lease_id: id,
-                kind,
-                origin_id: made,
-                period_start: due_date,
-                period_end: due_date,
-                due_date,
-                amount,
                 description: Some(description.into_string()),
-                posted_at: None,
-                voided_at: None,
-                applied_minor: 0,
-                corrected_minor: 0,
+                ..Charge::standing_alone(ChargeId(made), id, kind, due_date, amount)
             };
             let new = asked_by(&app, caller);
             let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
@@ -236,6 +226,10 @@ pub async fn void_charge(
         (ChargeKind::Rent | ChargeKind::Extra, Some(_), None)
         | (ChargeKind::OneOff | ChargeKind::Deposit | ChargeKind::LateFee, _, None) => {}
     }
+    if charge.kind == ChargeKind::Deposit && is_released(&mut tx, &charge).await? {
+        let detail = "the deposit was returned or kept; charge or credit what is missing";
+        return Err(ApiError::wrong_status("deposit_returned", "RELEASED", detail));
+    }
     if 0 < charges::let_off(&mut tx, charge_id).await?.max(charge.corrected_minor) {
         let detail = "a part of it was let off, which would become credit; let off the rest as well";
         return Err(ApiError::wrong_status("partly_let_off", "OPEN", detail));
@@ -248,6 +242,13 @@ pub async fn void_charge(
     let view = read_charge(&mut tx, id, charge_id).await?;
     tx.commit().await?;
     Ok(Json(view))
+}
+
+/// Whether a deposit was given up since it was posted.
+async fn is_released(tx: &mut Tx, deposit: &Charge) -> Result<bool, ApiError> {
+    let Some(posted_at) = deposit.posted_at else { return Ok(false) };
+    let releases = deposits::find(tx, deposit.lease_id).await?.releases;
+    Ok(releases.iter().any(|released| posted_at <= released.event.occurred_at))
 }
 
 /// What a landlord lets renters off.

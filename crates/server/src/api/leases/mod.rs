@@ -2,6 +2,8 @@
 
 pub mod autopay;
 pub mod charges;
+pub mod deposit_return;
+pub mod deposits;
 pub mod extras;
 pub mod history;
 mod once;

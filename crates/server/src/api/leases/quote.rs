@@ -104,7 +104,8 @@ pub struct RefusalView {
 }
 
 impl CoverView {
-    fn new(charge: &Charge, minor: i64) -> CoverView {
+    /// So many minor units of a charge.
+    pub(super) fn new(charge: &Charge, minor: i64) -> CoverView {
         CoverView {
             charge_id: charge.id.0,
             kind: charge.kind.name(),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::find;
 use super::view::{Hidden, PaymentView};
+use super::{find, view};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query};
@@ -203,10 +203,12 @@ pub async fn read_history(
     let names = users::names(&mut tx, &people).await?;
     let payment = Payment::fold(&events).map_err(|invalid| ApiError::internal(&invalid))?;
     let hidden = Hidden::of(&payment, caller);
+    let is_past = at.is_some_and(|at| at < app.clock.business());
+    let view = if is_past { PaymentView::new(&payment, caller) } else { view(&mut tx, &payment, caller).await? };
     Ok(Json(HistoryView {
         payment_id: id.0,
         event_count: events.len(),
         events: events.into_iter().map(|event| EventView::new(event, &names, hidden)).collect(),
-        payment: PaymentView::new(&payment, caller),
+        payment: view,
     }))
 }

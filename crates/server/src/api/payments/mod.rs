@@ -4,10 +4,13 @@ pub mod history;
 pub mod request;
 pub mod view;
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
+use directpay_domain::payment::initiate::FieldError;
 use directpay_domain::payment::{Actor, Command, Payment, Reason, Status};
 use directpay_domain::rail::Rail;
 use directpay_domain::user::Role;
@@ -29,7 +32,8 @@ use crate::instruct;
 
 /// Initiate a payment.
 ///
-/// Stores the payment as PENDING and answers at once; workers hand it to the bank. Repeating the request with the same
+/// Stores the payment as PENDING and answers at once; workers hand it to the bank. A renter pays rent; a landlord refunds, with
+/// `refund_of` at most what that payment settled, however many requests come at once. Repeating the request with the same
 /// idempotency key returns the same payment, with status 200 and the header `Idempotent-Replayed: true`.
 #[utoipa::path(
     post,
@@ -54,19 +58,39 @@ pub async fn initiate_payment(
     let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
-        Outcome::Initiated(initiated) => Ok(answer(&initiated, caller)),
+        Outcome::Initiated(initiated) => answer(&app, &initiated, caller).await,
         Outcome::KeyReused(payment_id) => Err(ApiError::idempotency_key_reused(Some(payment_id))),
-        Outcome::Refused(broken) => {
-            let mut errors = FieldErrors::default();
-            broken.into_iter().for_each(|(field, invalid)| errors.add(field, invalid));
-            Err(errors.into_error())
-        }
+        Outcome::Refused(broken) => Err(refused(broken)),
     }
 }
 
-fn answer(Initiated { payment, replayed }: &Initiated, caller: Caller) -> Response {
+/// A request that breaks rules of the domain.
+pub(super) fn refused(broken: impl IntoIterator<Item = FieldError>) -> ApiError {
+    let mut errors = FieldErrors::default();
+    broken.into_iter().for_each(|(field, invalid)| errors.add(field, invalid));
+    errors.into_error()
+}
+
+async fn answer(app: &App, Initiated { payment, replayed }: &Initiated, caller: Caller) -> Result<Response, ApiError> {
     let location = format!("/api/v1/payments/{}", payment.terms.id);
-    created_once(!replayed, &location, PaymentView::new(payment, caller))
+    let view = if *replayed {
+        view(&mut app.db.begin_read().await?, payment, caller).await?
+    } else {
+        // Nothing of a new payment is refunded, and nothing has to be read for that.
+        PaymentView::new(payment, caller).with_refunded(payment, &HashMap::new())
+    };
+    Ok(created_once(!replayed, &location, view))
+}
+
+/// A payment with what is refunded of it.
+async fn view(tx: &mut Tx, payment: &Payment, caller: Caller) -> Result<PaymentView, ApiError> {
+    let refunded = payments::refunded(tx, [payment.terms.id].into_iter()).await?;
+    Ok(PaymentView::new(payment, caller).with_refunded(payment, &refunded))
+}
+
+/// What is refunded of the payments of a list.
+async fn refunded(tx: &mut Tx, found: &[Payment]) -> Result<HashMap<PaymentId, i64>, ApiError> {
+    Ok(payments::refunded(tx, found.iter().map(|payment| payment.terms.id)).await?)
 }
 
 /// A payment on a lease that the caller is a party to, or any for administrators.
@@ -92,7 +116,8 @@ pub async fn read_payment(
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let mut tx = app.db.begin_read().await?;
-    Ok(Json(PaymentView::new(&find(&mut tx, caller, id).await?, caller)))
+    let payment = find(&mut tx, caller, id).await?;
+    Ok(Json(view(&mut tx, &payment, caller).await?))
 }
 
 /// Finding a payment by its key.
@@ -130,7 +155,12 @@ pub async fn list_payments(
         (None, Role::Renter) => payments::list_by_renter(&mut tx, caller.user_id, wanted.page()).await?,
         (None, Role::Admin) => Vec::new(),
     };
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::new(&payment, caller))))
+    let refunded = refunded(&mut tx, &found).await?;
+    Ok(Json(wanted.list(
+        found,
+        |payment| payment.terms.id.0,
+        |payment| PaymentView::new(&payment, caller).with_refunded(&payment, &refunded),
+    )))
 }
 
 /// What a lease's list is narrowed to.
@@ -181,7 +211,12 @@ pub async fn list_payments_of_lease(
     };
     lease.ok_or_else(ApiError::not_found)?;
     let found = payments::list_for_lease(&mut tx, lease_id, filter, wanted.page()).await?;
-    Ok(Json(wanted.list(found, |payment| payment.terms.id.0, |payment| PaymentView::new(&payment, caller))))
+    let refunded = refunded(&mut tx, &found).await?;
+    Ok(Json(wanted.list(
+        found,
+        |payment| payment.terms.id.0,
+        |payment| PaymentView::new(&payment, caller).with_refunded(&payment, &refunded),
+    )))
 }
 
 /// Cancel a payment.
@@ -206,7 +241,7 @@ pub async fn cancel_payment(
 /// Retry a payment.
 ///
 /// Possible for its initiator when it failed for the bank's sake, or was returned for want of money and has re-presentments
-/// left.
+/// left. A refund that names a payment is not tried again when that payment does not cover it any more.
 #[utoipa::path(
     post,
     path = "/payments/{payment_id}/retry",
@@ -234,9 +269,10 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
     let recorded = payments::record(&mut tx, &[instructed]).await?.pop();
     match recorded {
         Some(Recorded::Now(payment)) => {
+            let view = view(&mut tx, &payment, caller).await?;
             tx.commit().await?;
             app.bell.ring();
-            Ok(Json(PaymentView::new(&payment, caller)))
+            Ok(Json(view))
         }
         Some(Recorded::Rejected(rejection)) => Err(rejection.into()),
         Some(Recorded::Unknown) | None => Err(ApiError::not_found()),

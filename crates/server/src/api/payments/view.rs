@@ -1,5 +1,9 @@
 //! A payment as it is shown.
 
+use std::collections::HashMap;
+
+use directpay_domain::id::PaymentId;
+use directpay_domain::money::format_minor;
 use directpay_domain::payment::{Kind, Payment, Reason};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
@@ -20,6 +24,11 @@ pub struct PaymentView {
     /// RENT from a renter, REFUND from the landlord.
     #[schema(example = "RENT")]
     kind: &'static str,
+    /// The payment whose money a refund gives back; null on rent, and on a refund that names none.
+    refund_of: Option<Uuid>,
+    /// What refunds of this payment come to that are on their way or settled; null on refunds and in a look at the past.
+    #[schema(example = "0.00")]
+    refunded: Option<String>,
     /// Where the money comes from; null where that is another renter's account.
     payer_account_id: Option<Uuid>,
     /// Where it goes; null where that is another renter's account.
@@ -121,6 +130,8 @@ impl PaymentView {
             id: terms.id.0,
             lease_id: terms.lease_id.0,
             kind: terms.kind.name(),
+            refund_of: terms.refund_of.map(|id| id.0),
+            refunded: None,
             payer_account_id: (!hidden.payer).then_some(terms.payer.account_id.0),
             payee_account_id: (!hidden.payee).then_some(terms.payee.account_id.0),
             amount: terms.amount.to_string(),
@@ -144,5 +155,17 @@ impl PaymentView {
             version: payment.version,
             created_at: terms.initiated_at,
         }
+    }
+}
+
+impl PaymentView {
+    /// The same with what is refunded of it, by the sums of those payments of which something is.
+    pub(super) fn with_refunded(self, payment: &Payment, refunded: &HashMap<PaymentId, i64>) -> PaymentView {
+        let minor = refunded.get(&payment.terms.id).copied().unwrap_or(0);
+        let refunded = match payment.terms.kind {
+            Kind::Rent => Some(format_minor(minor, payment.terms.amount.currency())),
+            Kind::Refund => None,
+        };
+        PaymentView { refunded, ..self }
     }
 }
