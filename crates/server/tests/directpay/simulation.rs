@@ -32,6 +32,7 @@ fn a_few_leases_for_two_months() {
 
 #[test]
 #[ignore = "as large as `cargo xtask simulate` says"]
+#[expect(clippy::disallowed_methods, reason = "settings of a test, not of the server")]
 fn as_large_as_one_likes() {
     let number = |name: &str| env::var(name).unwrap().parse::<u64>().unwrap();
     let size = Size {
