@@ -131,9 +131,9 @@ struct Life {
 impl Life {
     fn of(initiation: &Initiation) -> Life {
         let at = at(start());
-        let (payment, event) = initiation
-            .decide(PAYMENT, Some(&lease()), Some(&rent_paid()), &accounts(), at, new_event(1, at.now))
-            .unwrap();
+        let new = NewEvent { actor: Actor::User(initiation.initiated_by), ..new_event(1, at.now) };
+        let (payment, event) =
+            initiation.decide(PAYMENT, Some(&lease()), Some(&rent_paid()), &accounts(), at, new).unwrap();
         Life { payment, events: vec![event], at }
     }
 
