@@ -190,9 +190,14 @@ pub mod missed {
     /// The renter could not be told in time.
     pub const NOT_ANNOUNCED: &str = "NOT_ANNOUNCED";
 
+    /// The payment was cancelled before a bank saw it: by the renter, or by a block.
+    pub const CANCELLED: &str = "CANCELLED";
+    /// The landlord takes no part payments, and the renter's share is one.
+    pub const NOT_FULL_BALANCE: &str = "not_full_balance";
+
     /// Whether this is nobody's failure, and does not count as one.
     pub fn is_harmless(code: &str) -> bool {
-        [NOTHING_OWED, NOT_ACTIVE, BLOCKED, NOT_ANNOUNCED].contains(&code)
+        [NOTHING_OWED, NOT_ACTIVE, BLOCKED, NOT_ANNOUNCED, CANCELLED, NOT_FULL_BALANCE].contains(&code)
     }
 }
 

@@ -123,6 +123,18 @@ pub fn parts(owed: Option<Amount>, of: &[Share], given: &[Given]) -> Result<Vec<
     Ok(parts.map(|((share_minor, given), left_minor)| Part { share_minor, given: *given, left_minor }).collect())
 }
 
+/// What is left for each renter of all these charges together, in minor units; the sum is what is open of them.
+///
+/// Whoever has given more for one charge than the own share of it, and less for another, is quits: money goes to rent first,
+/// whatever it was meant for.
+pub fn left_of_all(charges: &[Vec<Part>]) -> Vec<i64> {
+    let renters = charges.first().map_or(0, Vec::len);
+    let whole = |at: usize| charges.iter().filter_map(|parts| parts.get(at).copied()).fold(Part::default(), Part::plus);
+    let whole: Vec<Part> = (0..renters).map(whole).collect();
+    let missing: Vec<_> = whole.iter().map(|part| (part.share_minor - part.given.minor()).max(0)).collect();
+    divide(whole.iter().map(|part| part.left_minor).sum(), &missing)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
@@ -164,6 +176,15 @@ mod tests {
         #[case] expected: [i64; 3],
     ) {
         assert_eq!(left(owed, given), expected);
+    }
+
+    #[test]
+    fn who_paid_the_own_share_of_everything_is_quits_although_it_went_to_rent_alone() {
+        let parts = |owed, given: [i64; 2]| parts(Some(usd(owed)), &[Share::Equal; 2], &given.map(paid)).unwrap();
+        // Rent 1000 and parking 100: one paid 550, and all of it went to rent.
+        assert_eq!(left_of_all(&[parts(1000, [550, 0]), parts(100, [0, 0])]), [0, 550]);
+        assert_eq!(left_of_all(&[parts(1000, [1000, 0]), parts(100, [0, 0])]), [0, 100]);
+        assert_eq!(left_of_all(&[]), [0; 0]);
     }
 
     #[test]

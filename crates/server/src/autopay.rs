@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::clock::{self, Clock};
-use crate::co_tenants::shared_charges;
+use crate::co_tenants::{left_for_each, shared_charges};
 use crate::daily_pass::LocalDay;
 use crate::instruct;
 
@@ -82,13 +82,17 @@ pub async fn run_in(db: &Db, clock: &Clock, scale: DelayScale) -> Result<Tally, 
 
 /// Looks after one mandate, which is held, and says how many payments were drawn.
 pub async fn look(tx: &mut Tx, mandate: &Mandate, clock: &Clock, scale: DelayScale) -> Result<usize, StoreError> {
-    let Some(lease) = leases::find(tx, mandate.lease_id).await? else { return Ok(0) };
-    let Some(property) = properties::find(tx, lease.property_id).await? else { return Ok(0) };
+    let missing = || damaged(Invalid::new("not_found", "its lease is not there"));
+    let lease = leases::find(tx, mandate.lease_id).await?.ok_or_else(missing)?;
+    let property = properties::find(tx, lease.property_id).await?.ok_or_else(missing)?;
     let today = LocalDay::at(&property.time_zone, clock.business())?;
     let mut look = Look { clock, scale, mandate, lease: &lease, today: today.date, facts: Vec::new() };
     look.tell_of_failures(tx).await?;
     let draws = autopay::draws(tx, mandate.id, DRAWS_MAX).await?;
-    let dates = look.charge_dates(tx, &draws).await?;
+    // From here on nobody else changes what is owed: it is read by several statements.
+    let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+    let has_ended = lease.terms.ends_on.is_some_and(|end| end < today.date);
+    let dates = if has_ended { Vec::new() } else { look.charge_dates(tx, &draws).await? };
     for due in &dates {
         let draw = draws.iter().find(|draw| draw.due_date == *due);
         match draw.map(|draw| draw.status) {
@@ -103,24 +107,15 @@ pub async fn look(tx: &mut Tx, mandate: &Mandate, clock: &Clock, scale: DelaySca
     look.stand(tx).await?;
     let facts = look.facts;
     let drawn = facts.iter().filter(|(change, _)| matches!(change, LeaseChange::DrawMade { .. })).count();
-    record(tx, &lease, facts, clock).await?;
+    for (change, reason) in facts {
+        ledger.record(lease.id, change, reason, by_itself(clock))?;
+    }
+    ledger.write(tx).await?;
     autopay::look_again_at(tx, mandate.id, today.passed().next_at).await?;
     Ok(drawn)
 }
 
 type Fact = (LeaseChange, Option<Reason>);
-
-/// Adds facts to the lease's history, where both sides read them.
-async fn record(tx: &mut Tx, lease: &Lease, facts: Vec<Fact>, clock: &Clock) -> Result<(), StoreError> {
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
-    for (change, reason) in facts {
-        ledger.record(lease.id, change, reason, by_itself(clock))?;
-    }
-    ledger.write(tx).await
-}
 
 fn by_itself(clock: &Clock) -> NewEvent {
     let actor = instruct::system(COMPONENT);
@@ -162,7 +157,7 @@ impl Look<'_> {
             return Ok(0);
         };
         let shared = shared_charges(tx, self.lease, Some(due.max(self.today))).await?;
-        Ok(shared.iter().filter_map(|shared| shared.parts.get(at)).map(|part| part.left_minor).sum())
+        Ok(left_for_each(&shared).get(at).copied().unwrap_or(0))
     }
 
     /// Announces a draw, or makes it.
@@ -266,12 +261,15 @@ impl Look<'_> {
         let (name, reason) = (self.name(draw.due_date), Reason::new(code, text));
         let missed = Draw { status: DrawStatus::Missed, reason: Some(reason.clone()), ..draw };
         autopay::write_draw(tx, self.mandate.id, &missed).await?;
-        self.facts.push((LeaseChange::DrawMissed(name), Some(reason)));
+        // Both sides read it: what is wrong with an account is its renter's business.
+        let told = if missed::is_harmless(code) { reason } else { Reason::new("REFUSED", "the payment was refused") };
+        self.facts.push((LeaseChange::DrawMissed(name), Some(told)));
         Ok(())
     }
 
     /// Tells both sides of draws whose payments did not stand.
     async fn tell_of_failures(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        autopay::mend(tx, self.mandate.id).await?;
         for draw in autopay::newly_failed(tx, self.mandate.id).await? {
             let failed = Draw { status: DrawStatus::Failed, ..draw };
             autopay::write_draw(tx, self.mandate.id, &failed).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use directpay_domain::allocation::{Allocation, Books, Credit, Open};
-use directpay_domain::co_tenants::{Given, Part, parts};
+use directpay_domain::co_tenants::{Given, Part, left_of_all, parts};
 use directpay_domain::id::{ChargeId, UserId};
 use directpay_domain::money::Amount;
 use directpay_store::charges::{self, Charge};
@@ -73,6 +73,16 @@ pub async fn shared_charges(
         Ok(SharedCharge { charge, owed_minor, parts })
     };
     charges.into_iter().map(share).collect()
+}
+
+/// What is left for each renter of all that is open, in minor units.
+///
+/// What fell due together is shared together: money goes to rent first, whatever it was meant for. What is settled is settled.
+pub fn left_for_each(shared: &[SharedCharge]) -> Vec<i64> {
+    let is_open = |shared: &&SharedCharge| shared.parts.iter().any(|part| 0 < part.left_minor);
+    let since = shared.iter().filter(is_open).map(|shared| shared.charge.due_date).min();
+    let together = shared.iter().filter(|shared| since.is_some_and(|since| since <= shared.charge.due_date));
+    left_of_all(&together.map(|shared| shared.parts.clone()).collect::<Vec<_>>())
 }
 
 /// What pays for the charges of a lease.

@@ -280,6 +280,19 @@ pub async fn charge_dates(tx: &mut Tx, lease: LeaseId, since: Date, until: Date)
     rows.into_iter().map(|(day,)| calendar::date_from_number(day).map_err(StoreError::damaged("date"))).collect()
 }
 
+/// Takes draws for made again whose payments had failed and were tried once more by hand.
+pub async fn mend(tx: &mut Tx, mandate: Uuid) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE draws SET status = 'DRAWN', reason_code = NULL, reason_text = NULL
+         WHERE mandate_id = $1 AND status = 'FAILED' AND EXISTS (
+             SELECT 1 FROM payments p WHERE p.id = draws.payment_id
+             AND p.status IN ('PENDING', 'PROCESSING', 'COMPLETED'))",
+        (mandate,),
+    )
+    .await?;
+    Ok(())
+}
+
 /// The draws of a mandate whose payments have failed, came back or were cancelled since they were looked at, with the reasons.
 pub async fn newly_failed(tx: &mut Tx, mandate: Uuid) -> Result<Vec<Draw>, StoreError> {
     let rows: Vec<DrawRow> = tx

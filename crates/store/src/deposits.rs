@@ -25,6 +25,8 @@ pub struct Deposits {
     pub on_the_way_minor: i64,
     /// What was accepted as rent, of which no bank has seen anything yet: what it will pay for is not decided.
     pub pending_minor: i64,
+    /// Whether a refund was accepted of which no bank has seen anything yet: what it gives back must not be released as well.
+    pub has_pending_refund: bool,
     /// The charges of which something is owed.
     pub open: Vec<Charge>,
     /// What was released before, oldest first.
@@ -55,12 +57,19 @@ pub async fn find(tx: &mut Tx, lease: LeaseId) -> Result<Deposits, StoreError> {
     let released: i64 = releases.iter().map(|released| released.release.held.minor()).sum();
     let pending_minor = payments::pending_rent(tx, lease).await?.iter().map(|pending| pending.minor).sum();
     let on_the_way_minor = moving + paid_by_pending(pending_minor, &charges);
+    let (has_pending_refund,): (bool,) = tx
+        .fetch_one(
+            "SELECT EXISTS (SELECT 1 FROM payments WHERE lease_id = $1 AND status = 'PENDING' AND kind = 'REFUND')",
+            (lease.0,),
+        )
+        .await?;
     let open = charges.into_iter().filter(|charge| charge.kind == ChargeKind::Deposit && 0 < charge.open_minor());
     Ok(Deposits {
         // Less than nothing where a payment came back whose deposit was released before: then it is owed again.
         held_minor: (paid - released).max(0),
         on_the_way_minor,
         pending_minor,
+        has_pending_refund,
         open: open.collect(),
         releases,
     })

@@ -60,7 +60,7 @@ impl<'a> Flat<'a> {
 
     /// Of each draw, oldest first: due date, status, announced, drawn, why.
     async fn draws(&self) -> Vec<String> {
-        let list = self.home.landlord.get(&self.path("autopay")).await.must(200);
+        let list = self.home.renter.get(&self.path("autopay")).await.must(200);
         let mut draws = list["data"][0]["draws"].as_array().unwrap().clone();
         draws.reverse();
         let text = |draw: &Value, field: &str| draw[field].as_str().unwrap_or("-").to_owned();
@@ -292,6 +292,8 @@ fn a_mandate_survives_one_failure_and_tells_both_sides() {
         let told =
             history["events"].as_array().unwrap().iter().find(|event| event["event_type"] == "draw_failed").unwrap();
         assert_eq!(told["reason"]["code"], "AC06");
+        let seen = flat.home.landlord.get(&flat.path("autopay")).await.must(200);
+        assert!(seen["data"][0]["draws"][0]["reason"].is_null());
         app.go_on_to(month(1)).await;
         flat.is_settled().await;
         app.go_on_to(month(1).tomorrow().unwrap()).await;
@@ -340,6 +342,9 @@ fn each_renter_draws_the_own_share() {
         let lease = home.landlord.post("/api/v1/leases/", &body).await.must(201);
         let next = lease["schedule"][1]["due_date"].as_str().unwrap().parse().unwrap();
         let flat = Flat { app, home, lease: lease.id(), next };
+        // Of a small charge the fixed share takes all. Money goes to rent first, whoever paid it for what.
+        let parking = json!({"description": "Parking", "amount": "100.00", "start_date": flat.next.to_string(), "idempotency_key": "p"});
+        flat.home.landlord.post(&flat.path("extras"), &parking).await.must(201);
         let terms = json!({"cap": "3000.00", "rail": "INSTANT", "lead_days": 1});
         flat.signs(&flat.home.renter, terms.clone()).await;
         flat.signs(&other, terms).await;
@@ -353,7 +358,7 @@ fn each_renter_draws_the_own_share() {
             let renters = view["renters"].as_array().unwrap();
             renters.iter().find(|renter| renter["renter_id"] == id).unwrap()["paid"].clone()
         };
-        assert_eq!((paid(&other.id), paid(&flat.home.renter.id)), (json!("800.00"), json!("2200.00")));
+        assert_eq!((paid(&other.id), paid(&flat.home.renter.id)), (json!("900.00"), json!("2200.00")));
         assert_eq!(flat.balance().await, "0.00");
     });
 }

@@ -12,7 +12,7 @@ const ACCOUNT: &str = "account_holder_name account_type bank_name closed_by crea
 const PROPERTY: &str = "address city created_at id landlord_id name state time_zone unit zip_code";
 const LEASE: &str = "charge_notice_days created_at currency end_date first_period id landlord_id last_period payee_account_id \
                      payment_due_day payment_policy property_id proration rent_amount rent_changes renter_id renter_ids \
-                     renters start_date terminated_at";
+                     renters share_changes shares start_date terminated_at";
 const CHARGE: &str = "amount currency description due_date id kind on_the_way open paid period_end period_start posted_at status \
                       voided_at";
 const PAYMENT: &str = "amount cancelled_at completed_at created_at currency estimated_settlement_at failed_at \

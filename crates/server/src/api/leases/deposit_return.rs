@@ -264,7 +264,7 @@ fn held(found: &Deposits, currency: Currency) -> Result<Amount, ApiError> {
         let detail = format!("{on_the_way} of the deposit are still on their way; wait until they have arrived");
         return Err(ApiError::conflict("deposit_on_its_way", detail));
     }
-    if 0 < found.pending_minor {
+    if 0 < found.pending_minor || found.has_pending_refund {
         // It pays for what is open now: the deposit would pay for that a second time.
         let detail = "a payment was accepted that no bank has seen yet; wait until it has paid for what is open";
         return Err(ApiError::conflict("payment_pending", detail));

@@ -6,6 +6,7 @@ pub mod deposit_return;
 pub mod deposits;
 pub mod extras;
 pub mod history;
+pub mod mandate;
 mod once;
 pub mod quote;
 pub mod request;

@@ -24,7 +24,7 @@ use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Json, parse_id};
 use crate::api::problem::{Always, OfOne, OfRole, SignedIn, WithBody};
 use crate::app::App;
-use crate::co_tenants::{SharedCharge, shared_charges};
+use crate::co_tenants::{SharedCharge, left_for_each, shared_charges};
 use crate::daily_pass::asked_by;
 
 /// What a renter has agreed to pay of each charge.
@@ -275,7 +275,10 @@ pub async fn read_shares(
     };
     let whole =
         |at: usize| shared.iter().filter_map(|one| one.parts.get(at).copied()).fold(Part::default(), Part::plus);
-    let renters = lease.renters.iter().enumerate().map(|(at, renter)| view(renter, whole(at))).collect();
+    let left = left_for_each(&shared);
+    let left_of = |at: usize| left.get(at).copied().unwrap_or(0);
+    let renters = lease.renters.iter().enumerate();
+    let renters = renters.map(|(at, renter)| view(renter, Part { left_minor: left_of(at), ..whole(at) })).collect();
     let charges = shared.iter().map(|SharedCharge { charge, owed_minor, parts }| SharedChargeView {
         charge_id: charge.id.0,
         kind: charge.kind.name(),
