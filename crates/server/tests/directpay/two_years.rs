@@ -258,7 +258,9 @@ async fn moves_out(app: &TestApp, first: &Flat<'_>) {
         "deductions": [{"description": "Cleaning", "amount": "300.00"}], "rail": "INSTANT",
         "payee_id": first.renters[0].id,
     });
-    first.enters("deposit-return", body).await.must(201);
+    let returned = first.enters("deposit-return", body).await.must(201);
+    assert_eq!(returned["returned"], "1700.00");
+    first.landlord.wait_until(returned["payment_id"].as_str().unwrap(), "COMPLETED").await;
     assert_eq!(first.owes().await, "-1032.26");
     let body = json!({
         "lease_id": first.lease, "amount": "1032.26", "rail": "INSTANT", "payee_id": first.renters[1].id,
