@@ -1,6 +1,7 @@
 //! Bad input of every kind: each has its status, code and field, none is a 5xx, and none leaves a trace.
 
 mod charges;
+mod clock;
 mod refunds;
 mod reports;
 mod statements;
@@ -96,7 +97,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         reports::add(&mut cases, &home);
         paths(&mut cases);
         tokens(&mut cases);
-        clock(&mut cases);
+        clock::add(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
         let mut before = app.contents().await;
@@ -479,25 +480,4 @@ fn tokens(cases: &mut Cases) {
         cases.add(Nobody, POST, path, Raw(FORM, form.into()), 400, error);
     }
     cases.add(Nobody, POST, token, Json(json!({"grant_type": "password"})), 415, "unsupported_media_type");
-}
-
-/// What an administrator is told stands in the story of the clock.
-fn clock(cases: &mut Cases) {
-    let path = "/api/v1/sandbox/clock/advance";
-    for (body, field, code) in [
-        (json!({"hours": 1}), "hours", "unknown_field"),
-        (json!({"seconds": "60"}), "seconds", "wrong_type"),
-        (json!({"seconds": 1.5}), "seconds", "wrong_type"),
-        (json!({"days": true}), "days", "wrong_type"),
-        (json!({"to": 7}), "to", "wrong_type"),
-    ] {
-        cases.invalid(Landlord, path, body, &[(field, code)]);
-    }
-    cases.raw(Landlord, path, "{\"days\": 99999999999999999999}", 422, "invalid", &[("days", "wrong_type")]);
-    cases.raw(Landlord, path, "{\"days\": 1, \"days\": 2}", 422, "invalid", &[("days", "duplicate")]);
-    cases.raw(Landlord, path, "[60]", 400, "malformed_json", &[]);
-    for who in [Landlord, Renter] {
-        cases.add(who, POST, path, Json(json!({"seconds": 60})), 403, "forbidden");
-    }
-    cases.add(Nobody, POST, path, Json(json!({"seconds": 60})), 401, "unauthorized");
 }
