@@ -20,8 +20,8 @@ CREATE TABLE mandates (
     -- The copy that the renter got, byte for byte.
     document TEXT NOT NULL,
     status TEXT NOT NULL,
-    -- When its draws are looked after next.
-    next_look_at BIGINT NOT NULL,
+    -- When its draws are looked after next; never, once it is over and none of them can come back any more.
+    next_look_at BIGINT,
     CONSTRAINT mandates_renter FOREIGN KEY (lease_id, renter_id) REFERENCES lease_renters (lease_id, renter_id),
     CONSTRAINT mandates_account FOREIGN KEY (account_id, renter_id) REFERENCES bank_accounts (id, user_id),
     CONSTRAINT mandates_cap CHECK (0 < cap),
@@ -36,7 +36,7 @@ CREATE TABLE mandates (
 -- A renter has one mandate on a lease.
 CREATE UNIQUE INDEX mandates_one_each ON mandates (lease_id, renter_id) WHERE status <> 'REVOKED';
 CREATE INDEX mandates_by_lease ON mandates (lease_id, id);
-CREATE INDEX mandates_by_look ON mandates (next_look_at, id) WHERE status <> 'REVOKED';
+CREATE INDEX mandates_by_look ON mandates (next_look_at, id) WHERE next_look_at IS NOT NULL;
 
 -- One attempt for each charge date, whatever crashes or runs twice.
 CREATE TABLE draws (

@@ -102,13 +102,18 @@ impl Books {
             let wanted = self.open.keys().find(|place| place.id() == id).copied();
             allocations.extend(wanted.and_then(|place| self.pay(source, place)));
         }
-        while let Some(place) = self.open.keys().next().copied() {
-            match self.pay(source, place) {
-                Some(allocation) => allocations.push(allocation),
-                None => break,
-            }
-        }
+        let places: Vec<Place> = self.open.keys().copied().collect();
+        allocations.extend(self.pay_each(source, places));
         allocations
+    }
+
+    /// A landlord forgoes `minor` units: as [`Books::receive`], but no deposit is paid by that. Nobody would hold the money
+    /// that is to go back some day.
+    pub fn forgo(&mut self, source: Uuid, minor: i64, first: Option<ChargeId>) -> Vec<Allocation> {
+        self.add_credit(source, minor);
+        let mut places: Vec<Place> = self.open.keys().filter(|place| !place.is_deposit()).copied().collect();
+        places.sort_by_key(|place| first != Some(place.id()));
+        self.pay_each(source, places)
     }
 
     /// A charge of `minor` units is posted; credit pays for it if it is rent.
@@ -173,6 +178,11 @@ impl Books {
     fn credit_for(&self, place: Place) -> Option<Uuid> {
         let was_drawn_for = |source: &Uuid| self.drawn_for.get(source).is_some_and(|due| place.due_date() <= *due);
         self.credit.keys().find(|source| place.draws_on_credit() || was_drawn_for(source)).copied()
+    }
+
+    /// `source` pays for charges in this order, until it is used up.
+    fn pay_each(&mut self, source: Uuid, places: Vec<Place>) -> Vec<Allocation> {
+        places.into_iter().map_while(|place| self.pay(source, place)).collect()
     }
 
     /// `source` pays for as much of a charge as it can; whichever of the two is used up goes.

@@ -21,6 +21,9 @@ pub const NOTICE_DAYS: i64 = 10;
 pub const ANNOUNCED_DAYS: i64 = 14;
 /// The most days before a charge date on which a draw may be made.
 pub const LEAD_DAYS_MAX: i64 = 10;
+/// How long the payment of a draw is watched, in days after the charge date: a debit can come back for 60 days after it
+/// settled, and the bank may have taken its time before.
+pub const WATCHED_DAYS: i64 = 90;
 /// So many failures of draws in a row suspend a mandate: it survives one.
 pub const FAILURES_MAX: usize = 2;
 
@@ -108,9 +111,9 @@ impl MandateTerms {
         due.saturating_sub(self.lead_days.days())
     }
 
-    /// The day from which on a draw for `due` is announced.
-    pub fn announced_from(&self, due: Date) -> Date {
-        self.draw_day(due).saturating_sub(ANNOUNCED_DAYS.days())
+    /// The last date whose draw is announced by `today`.
+    pub fn announced_through(&self, today: Date) -> Date {
+        today.saturating_add((self.lead_days + ANNOUNCED_DAYS).days())
     }
 
     /// Whether it is early enough on `day` to tell of another amount for `due`.
@@ -120,8 +123,8 @@ impl MandateTerms {
 
     /// How much is drawn for `due` of what is `owed`, in minor units; zero if nothing may be.
     ///
-    /// `announced` is what the renter was told last in time, or when the mandate was signed on `signed_on`; `before` is what
-    /// the draw before took.
+    /// `announced` is what the renter was told last, which counts if it was in time or when the mandate was signed on `signed_on`;
+    /// `before` is what the draw before took.
     pub fn draw(
         &self,
         owed: i64,
@@ -131,12 +134,12 @@ impl MandateTerms {
         before: Option<i64>,
     ) -> i64 {
         let in_time = announced.filter(|announced| announced.on == signed_on || self.is_in_time(due, announced.on));
-        let told = in_time.map_or(0, |announced| announced.minor);
+        let told = in_time.map(|announced| announced.minor);
         let expected = match self.notice {
-            Notice::OutsideRange { max, .. } => max.minor(),
-            Notice::AnyChange => before.unwrap_or(0),
+            Notice::OutsideRange { max, .. } => told.unwrap_or(0).max(max.minor()),
+            Notice::AnyChange => told.or(before).unwrap_or(0),
         };
-        owed.min(self.cap.minor()).min(told.max(expected)).max(0)
+        owed.min(self.cap.minor()).min(expected).max(0)
     }
 }
 
@@ -234,7 +237,7 @@ mod tests {
     fn a_draw_is_made_the_lead_before_and_announced_the_notice_before_that() {
         let terms = usual(0, 150_000);
         assert_eq!(terms.draw_day(DUE), date(2026, 2, 27));
-        assert_eq!(terms.announced_from(DUE), date(2026, 2, 13));
+        assert_eq!(terms.announced_through(date(2026, 2, 13)), DUE);
         assert!(terms.is_in_time(DUE, date(2026, 2, 17)));
         assert!(!terms.is_in_time(DUE, date(2026, 2, 18)));
     }
@@ -261,6 +264,7 @@ mod tests {
     #[case::as_before(150_000, None, Some(150_000), 150_000)]
     #[case::more_than_before(160_000, None, Some(150_000), 150_000)]
     #[case::told(160_000, told(160_000, date(2026, 2, 17)), Some(150_000), 160_000)]
+    #[case::told_of_less(150_000, told(90_000, date(2026, 2, 17)), Some(150_000), 90_000)]
     #[case::the_first(150_000, None, None, 0)]
     #[case::the_first_and_told(150_000, told(150_000, date(2026, 2, 17)), None, 150_000)]
     fn a_renter_may_want_to_know_of_any_change(
@@ -295,10 +299,11 @@ mod tests {
             let announced = announced.map(|(minor, days)| Announced { minor, on: DUE.saturating_sub(days.days()) });
             let drawn = terms.draw(owed, DUE, SIGNED, announced, before);
             prop_assert!(0 <= drawn && drawn <= owed && drawn <= terms.cap.minor());
-            // What the renter knew of: by the mandate, by a notice in time, or by the draw before.
-            let known = announced.filter(|told| terms.is_in_time(DUE, told.on) || told.on == SIGNED).map_or(0, |told| told.minor);
-            let expected = if any { before.unwrap_or(0) } else { 150_000 };
-            prop_assert!(drawn <= known.max(expected));
+            // What the renter knew of: by a notice in time, by the mandate, or by the draw before.
+            let told = announced.filter(|told| terms.is_in_time(DUE, told.on) || told.on == SIGNED);
+            let told = told.map(|told| told.minor);
+            let known = if any { told.or(before).unwrap_or(0) } else { told.unwrap_or(0).max(150_000) };
+            prop_assert!(drawn <= known);
         }
     }
 }

@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::Invalid;
 
+/// Whether money can move over an account: `inactive` where its owner deactivated it, `account_unusable` where a return with the
+/// code `closed_by` told that it is closed.
+pub fn check_usable(is_active: bool, closed_by: Option<&str>) -> Result<(), Invalid> {
+    match (is_active, closed_by) {
+        (false, _) => Err(Invalid::new("inactive", "is deactivated")),
+        (true, Some(code)) => {
+            Err(Invalid::new("account_unusable", format!("was closed by a return ({code}); link it anew")))
+        }
+        (true, None) => Ok(()),
+    }
+}
+
 /// The nine digits that name a US bank (ABA routing number) with a valid check digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoutingNumber(String);

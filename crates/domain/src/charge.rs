@@ -42,6 +42,7 @@ pub struct Place {
     rank: u8,
     due_date: Date,
     id: ChargeId,
+    is_deposit: bool,
 }
 
 impl Place {
@@ -55,12 +56,17 @@ impl Place {
             ChargeKind::OneOff | ChargeKind::Deposit => 3,
             ChargeKind::LateFee => 4,
         };
-        Place { rank, due_date, id }
+        Place { rank, due_date, id, is_deposit: kind == ChargeKind::Deposit }
     }
 
     /// Whether credit pays for it by itself: for rent, and for what was paid out of it. For anything else somebody has to pay.
     pub fn draws_on_credit(self) -> bool {
         self.rank <= RENT_RANK
+    }
+
+    /// Whether the charge is a deposit: money that stays the renters'.
+    pub fn is_deposit(self) -> bool {
+        self.is_deposit
     }
 
     /// When the charge is due.

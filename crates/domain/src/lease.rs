@@ -181,6 +181,11 @@ impl LeaseTerms {
         changes.filter(|change| change.effective_on <= day).map(|change| change.rent).next().unwrap_or(self.rent)
     }
 
+    /// Whether its last day lies before `today`.
+    pub fn has_ended(&self, today: Date) -> bool {
+        self.ends_on.is_some_and(|end| end < today)
+    }
+
     /// Every broken rule with the name of the request's field that breaks it; empty if the terms are sound.
     ///
     /// `end_date` is `before_start`; `rent_amount` is `too_large` above 99,999,999.99 of any currency, the most that
@@ -198,7 +203,7 @@ impl LeaseTerms {
     ///
     /// `end` may be past, but neither before the start nor after the present end: ending is no way to extend a lease.
     pub fn terminate(&self, end: Date, today: Date) -> Result<LeaseTerms, TerminationRefused> {
-        if self.ends_on.is_some_and(|present_end| present_end < today) {
+        if self.has_ended(today) {
             return Err(TerminationRefused::AlreadyEnded);
         }
         if end < self.starts_on {

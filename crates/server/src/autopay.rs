@@ -4,15 +4,15 @@
 //! All that one look does is one transaction, under the mandate's row: one attempt for each charge date, whatever crashes or
 //! runs twice.
 
-use directpay_domain::autopay::{Announced, DrawStatus, FAILURES_MAX, MandateStatus, missed};
+use directpay_domain::autopay::{Announced, DrawStatus, FAILURES_MAX, MandateStatus, WATCHED_DAYS, missed};
 use directpay_domain::id::PaymentId;
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease_event::{DrawName, LeaseChange};
 use directpay_domain::metadata::Metadata;
 use directpay_domain::money::Amount;
+use directpay_domain::payment::Reason;
 use directpay_domain::payment::initiate::{Acceptance, Initiation};
-use directpay_domain::payment::{NewEvent, Reason};
 use directpay_domain::rail::DelayScale;
 use directpay_domain::time::SECOND_US;
 use directpay_store::autopay::{self, Draw, Mandate};
@@ -23,6 +23,7 @@ use directpay_store::{Db, StoreError, Tx, policies, properties};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::{self, Clock};
@@ -60,8 +61,8 @@ pub async fn run_in(db: &Db, clock: &Clock, scale: DelayScale) -> Result<Tally, 
     let mut done = Tally::default();
     loop {
         let mut tx = db.begin().await?;
-        let Some(mandate) = autopay::claim_look(&mut tx, now).await? else { return Ok(done) };
-        match look(&mut tx, &mandate, clock, scale).await {
+        let Some(mandate_id) = autopay::claim_look(&mut tx, now).await? else { return Ok(done) };
+        match look_after(&mut tx, mandate_id, clock, scale).await {
             Ok(drawn) => {
                 tx.commit().await?;
                 done.drawn += drawn;
@@ -69,15 +70,19 @@ pub async fn run_in(db: &Db, clock: &Clock, scale: DelayScale) -> Result<Tally, 
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => {
                 drop(tx);
-                let mandate_id = mandate.id;
                 tracing::error!(%mandate_id, error = &error as &dyn std::error::Error, "a mandate cannot be looked after");
                 let mut tx = db.begin().await?;
-                autopay::look_again_at(&mut tx, mandate.id, now.plus_micros(OUR_FAULT_PAUSE_US)).await?;
+                autopay::look_again_at(&mut tx, mandate_id, Some(now.plus_micros(OUR_FAULT_PAUSE_US))).await?;
                 tx.commit().await?;
             }
         }
         done.mandates += 1;
     }
+}
+
+async fn look_after(tx: &mut Tx, id: Uuid, clock: &Clock, scale: DelayScale) -> Result<usize, StoreError> {
+    let mandate = autopay::find(tx, id).await?;
+    look(tx, &mandate, clock, scale).await
 }
 
 /// Looks after one mandate, which is held, and says how many payments were drawn.
@@ -91,8 +96,8 @@ pub async fn look(tx: &mut Tx, mandate: &Mandate, clock: &Clock, scale: DelaySca
     let draws = autopay::draws(tx, mandate.id, DRAWS_MAX).await?;
     // From here on nobody else changes what is owed: it is read by several statements.
     let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
-    let has_ended = lease.terms.ends_on.is_some_and(|end| end < today.date);
-    let dates = if has_ended { Vec::new() } else { look.charge_dates(tx, &draws).await? };
+    let is_over = lease.terms.has_ended(today.date) || mandate.status == MandateStatus::Revoked;
+    let dates = if is_over { Vec::new() } else { look.charge_dates(tx, &draws).await? };
     for due in &dates {
         let draw = draws.iter().find(|draw| draw.due_date == *due);
         match draw.map(|draw| draw.status) {
@@ -108,19 +113,17 @@ pub async fn look(tx: &mut Tx, mandate: &Mandate, clock: &Clock, scale: DelaySca
     let facts = look.facts;
     let drawn = facts.iter().filter(|(change, _)| matches!(change, LeaseChange::DrawMade { .. })).count();
     for (change, reason) in facts {
-        ledger.record(lease.id, change, reason, by_itself(clock))?;
+        ledger.record(lease.id, change, reason, instruct::by_itself(clock, COMPONENT))?;
     }
     ledger.write(tx).await?;
-    autopay::look_again_at(tx, mandate.id, today.passed().next_at).await?;
+    // What was drawn may still fail or come back, and is told then.
+    let may_fail = |draw: &Draw| today.date <= draw.due_date.saturating_add(WATCHED_DAYS.days());
+    let is_done = is_over && !draws.iter().any(may_fail);
+    autopay::look_again_at(tx, mandate.id, (!is_done).then_some(today.passed().next_at)).await?;
     Ok(drawn)
 }
 
 type Fact = (LeaseChange, Option<Reason>);
-
-fn by_itself(clock: &Clock) -> NewEvent {
-    let actor = instruct::system(COMPONENT);
-    NewEvent { id: clock::new_id().into(), occurred_at: clock.business(), actor, request_id: None }
-}
 
 /// A look at one mandate.
 struct Look<'a> {
@@ -144,10 +147,7 @@ impl Look<'_> {
         let signed_on = self.mandate.signed_on;
         let first = if self.today == signed_on { signed_on } else { signed_on.saturating_add(1.day()) };
         let since = draws.last().filter(|_| !is_all).map_or(first, |oldest| oldest.due_date);
-        let mut until = self.today;
-        while self.mandate.terms.announced_from(until.saturating_add(1.day())) <= self.today && until < Date::MAX {
-            until = until.saturating_add(1.day());
-        }
+        let until = self.mandate.terms.announced_through(self.today);
         autopay::charge_dates(tx, self.lease.id, since, until).await
     }
 
@@ -180,7 +180,8 @@ impl Look<'_> {
         if owed == 0 {
             return self.miss(tx, draw, missed::NOTHING_OWED, "nothing was owed").await;
         }
-        let before = draws.iter().filter(|before| before.due_date < due).find_map(|before| before.drawn_minor);
+        let was_drawn = |before: &&Draw| before.due_date < due && before.status == DrawStatus::Drawn;
+        let before = draws.iter().find(was_drawn).and_then(|before| before.drawn_minor);
         let minor = self.mandate.terms.draw(owed, due, self.mandate.signed_on, draw.announced, before);
         match Amount::from_minor(minor, self.mandate.terms.cap.currency()) {
             Ok(amount) => self.draw(tx, draw, amount).await,
@@ -213,7 +214,7 @@ impl Look<'_> {
 
     /// Makes the payment of a draw, or notes why it is refused.
     async fn draw(&mut self, tx: &mut Tx, draw: Draw, amount: Amount) -> Result<(), StoreError> {
-        let (event, at) = (by_itself(self.clock), self.clock.circumstances(self.scale));
+        let (event, at) = (instruct::by_itself(self.clock, COMPONENT), self.clock.circumstances(self.scale));
         let payment_id = PaymentId(clock::new_id());
         let initiation = self.initiation(draw.due_date, amount).map_err(damaged)?;
         let outcome = payments::initiate(tx, &[Fresh { initiation, payment_id, event, at }]).await?.pop();
@@ -284,7 +285,9 @@ impl Look<'_> {
     /// A mandate that has failed too often is suspended, one whose lease has ended is over.
     async fn stand(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         let Mandate { id, renter_id, status, .. } = *self.mandate;
-        let (becomes, reason) = if self.lease.terms.ends_on.is_some_and(|end| end < self.today) {
+        let (becomes, reason) = if status == MandateStatus::Revoked {
+            return Ok(());
+        } else if self.lease.terms.has_ended(self.today) {
             (MandateStatus::Revoked, Reason::new("LEASE_ENDED", "The lease has ended"))
         } else if status == MandateStatus::Active && self.has_failed_too_often(tx).await? {
             (MandateStatus::Suspended, Reason::new("FAILED_TOO_OFTEN", "Two draws in a row came to nothing"))

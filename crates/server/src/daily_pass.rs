@@ -259,7 +259,7 @@ async fn run_batch(db: &Db, clock: &Clock, now: Instant, only: Option<LeaseId>) 
     if claimed.is_empty() {
         return Ok(Tally::default());
     }
-    let new = || by_itself(clock);
+    let new = || instruct::by_itself(clock, COMPONENT);
     let mut tally = Tally { leases: claimed.len(), ..Tally::default() };
     let ids: Vec<_> = claimed.iter().map(|due| due.lease_id).collect();
     let mut today = Vec::with_capacity(claimed.len());
@@ -303,12 +303,6 @@ async fn run_each(db: &Db, clock: &Clock, now: Instant) -> Result<Tally, StoreEr
         }
     }
     Ok(tally)
-}
-
-/// What a new event of the pass is made with.
-fn by_itself(clock: &Clock) -> NewEvent {
-    let actor = instruct::system(COMPONENT);
-    NewEvent { id: clock::new_id().into(), occurred_at: clock.business(), actor, request_id: None }
 }
 
 /// The schedule reaches further, and what is due is posted.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use directpay_domain::bank_account::AccountType;
+use directpay_domain::calendar::add_months;
 use directpay_domain::charge::ChargeNotice;
 use directpay_domain::id::{BankAccountId, ChargeId, EventId, LeaseId, PaymentId, PropertyId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
@@ -35,7 +36,7 @@ use directpay_store::payments::{self, Fresh, Held, Initiated, Instructed, Outcom
 use directpay_store::properties::Property;
 use directpay_store::users::{NewUser, RenterOfLease, User};
 use directpay_store::work::Claim;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, charges, leases, properties, users, work};
+use directpay_store::{Db, PoolSize, Schema, Tx, bank_accounts, charges, leases, properties, users, work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::civil::{Date, date};
 use uuid::Uuid;
@@ -52,32 +53,42 @@ struct Arguments {
     /// Payments in one transaction.
     #[arg(long, default_value_t = 256)]
     batch: usize,
-    /// How many renters pay, each on a lease of its own; ten of them have one landlord.
+    /// How many renters pay, each on a lease of its own.
     #[arg(long, default_value_t = 200)]
     tenancies: usize,
+    /// How many of them have one landlord.
+    #[arg(long, default_value_t = 10)]
+    tenancies_each: usize,
+    /// Over how many months, the last ones, the payments are spread; without it, all are made now.
+    #[arg(long)]
+    months: Option<u16>,
 }
 
 /// As the service's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Tenancies of one landlord.
-const TENANCIES_EACH: usize = 10;
+/// Tenancies that are written at once.
+const TENANCIES_BATCH: usize = 100;
+const ZONE: &str = "America/Chicago";
 const CONNECTIONS: PoolSize = PoolSize(4);
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    ensure!(0 < arguments.batch && 0 < arguments.tenancies, "a batch and a town need somebody in them");
+    let sizes = [arguments.batch, arguments.tenancies, arguments.tenancies_each];
+    ensure!(!sizes.contains(&0), "a batch and a town need somebody in them");
     let db = open(&arguments.database).await?;
-    let tenancies = settle_in(&db, arguments.tenancies).await?;
-    let bulk = Bulk { db: db.clone(), claimant: Uuid::now_v7() };
+    let town = Town::new(&arguments)?;
+    let tenancies = town.settle_in(&db).await?;
+    let mut bulk = Bulk { db: db.clone(), claimant: Uuid::now_v7(), now: now() };
     let progress = progress(arguments.payments)?;
     let started = Stopwatch::now();
     let (mut done, mut accepting) = (0, Duration::ZERO);
     while done < arguments.payments {
         let count = arguments.batch.min(arguments.payments - done);
         let payers = tenancies.iter().cycle().skip(done % tenancies.len()).take(count);
+        bulk.now = town.moment(done, arguments.payments);
         let begun = Stopwatch::now();
         let accepted = bulk.accept(payers).await?;
         accepting += begun.elapsed();
@@ -120,34 +131,76 @@ struct Tenancy {
     lease: LeaseId,
 }
 
-/// The people, their accounts, homes and leases.
-async fn settle_in(db: &Db, count: usize) -> Result<Vec<Tenancy>> {
-    let mut tenancies = Vec::with_capacity(count);
-    let mut tx = db.begin().await?;
-    let mut landlord = None;
-    let passed = passed()?;
-    for number in 0..count {
-        let landlord = match landlord.filter(|_| number % TENANCIES_EACH != 0) {
-            Some(landlord) => landlord,
-            None => *landlord.insert(join(&mut tx, Role::Landlord).await?),
-        };
-        let renter = join(&mut tx, Role::Renter).await?;
-        let lease = lease(landlord, renter, property(&mut tx, landlord).await?)?;
-        leases::insert(&mut tx, &lease, passed).await?;
-        let scheduled = schedule::schedule(&lease.terms, date(2027, 12, 31));
-        charges::reconcile(&mut tx, lease.id, &scheduled, |_| None, || ChargeId(Uuid::now_v7())).await?;
-        let mut ledger = LeaseLedger::open(&mut tx, [lease.id]).await?;
-        for charge in charges::list_due(&mut tx, lease.id, passed.on).await? {
-            ledger.post(&charge, event(Actor::System("bulk".into())))?;
-        }
-        ledger.write(&mut tx).await?;
-        tenancies.push(Tenancy { renter, lease: lease.id });
-    }
-    tx.commit().await?;
-    Ok(tenancies)
+/// Who lives where since when.
+struct Town {
+    tenancies: usize,
+    tenancies_each: usize,
+    /// The first day of the leases.
+    since: Date,
+    /// When the first payments are made.
+    first: Instant,
+    /// The leases' days are up to date.
+    passed: Passed,
 }
 
-async fn join(tx: &mut directpay_store::Tx, role: Role) -> Result<UserId> {
+impl Town {
+    fn new(arguments: &Arguments) -> Result<Town> {
+        let Arguments { tenancies, tenancies_each, months, .. } = *arguments;
+        let zone = ZoneName::parse(ZONE)?;
+        let on = local_date(&zone, now().timestamp());
+        let passed = Passed { on, next_at: day_begins(&zone, on.tomorrow()?) };
+        let (since, first) = match months {
+            None => (date(2026, 1, 1), now()),
+            Some(months) => {
+                let since = add_months(on.first_of_month(), -i32::from(months));
+                (since, day_begins(&zone, since))
+            }
+        };
+        Ok(Town { tenancies, tenancies_each, since, first, passed })
+    }
+
+    /// The people, their accounts, homes and leases.
+    async fn settle_in(&self, db: &Db) -> Result<Vec<Tenancy>> {
+        let mut tenancies = Vec::with_capacity(self.tenancies);
+        let mut landlord = None;
+        while tenancies.len() < self.tenancies {
+            let mut tx = db.begin().await?;
+            for _ in 0..TENANCIES_BATCH.min(self.tenancies - tenancies.len()) {
+                let landlord = match landlord.filter(|_| tenancies.len() % self.tenancies_each != 0) {
+                    Some(landlord) => landlord,
+                    None => *landlord.insert(join(&mut tx, Role::Landlord).await?),
+                };
+                tenancies.push(self.move_in(&mut tx, landlord).await?);
+            }
+            tx.commit().await?;
+        }
+        Ok(tenancies)
+    }
+
+    async fn move_in(&self, tx: &mut Tx, landlord: UserId) -> Result<Tenancy> {
+        let renter = join(tx, Role::Renter).await?;
+        let lease = lease(landlord, renter, property(tx, landlord).await?, self.since)?;
+        leases::insert(tx, &lease, self.passed).await?;
+        let scheduled = schedule::schedule(&lease.terms, last_day());
+        charges::reconcile(tx, lease.id, &scheduled, |_| None, || ChargeId(Uuid::now_v7())).await?;
+        let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
+        for charge in charges::list_due(tx, lease.id, self.passed.on).await? {
+            ledger.post(&charge, event(Actor::System("bulk".into()), now()))?;
+        }
+        ledger.write(tx).await?;
+        Ok(Tenancy { renter, lease: lease.id })
+    }
+
+    /// When the payment after `done` of `all` is made.
+    fn moment(&self, done: usize, all: usize) -> Instant {
+        let (first, last) = (self.first.micros(), now().micros());
+        let share = |numerator: usize| i128::try_from(numerator).unwrap_or(i128::MAX);
+        let passed = i128::from(last - first) * share(done) / share(all);
+        self.first.plus_micros(i64::try_from(passed).unwrap_or_default())
+    }
+}
+
+async fn join(tx: &mut Tx, role: Role) -> Result<UserId> {
     let id = Uuid::now_v7();
     let email = format!("{id}@bulk.example.com");
     let user = User {
@@ -181,7 +234,7 @@ async fn join(tx: &mut directpay_store::Tx, role: Role) -> Result<UserId> {
     Ok(user.id)
 }
 
-async fn property(tx: &mut directpay_store::Tx, landlord_id: UserId) -> Result<PropertyId> {
+async fn property(tx: &mut Tx, landlord_id: UserId) -> Result<PropertyId> {
     let property = Property {
         id: PropertyId(Uuid::now_v7()),
         landlord_id,
@@ -191,22 +244,22 @@ async fn property(tx: &mut directpay_store::Tx, landlord_id: UserId) -> Result<P
         city: "Springfield".into(),
         state: "IL".into(),
         zip_code: "62701".into(),
-        time_zone: "America/Chicago".into(),
+        time_zone: ZONE.into(),
         created_at: now(),
     };
     properties::insert(tx, &property).await?;
     Ok(property.id)
 }
 
-fn starts_on() -> Date {
-    date(2026, 1, 1)
+fn last_day() -> Date {
+    date(2027, 12, 31)
 }
 
 fn rent() -> Result<Amount> {
     Ok(Amount::from_minor(150_000, Currency::USD)?)
 }
 
-fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result<Lease> {
+fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId, starts_on: Date) -> Result<Lease> {
     let id = LeaseId(Uuid::now_v7());
     Ok(Lease {
         id,
@@ -215,8 +268,8 @@ fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result
         renters: vec![RenterOfLease { lease_id: id.0, id: renter.0, full_name: String::new() }],
         shares: Vec::new(),
         terms: LeaseTerms {
-            starts_on: starts_on(),
-            ends_on: Some(date(2027, 12, 31)),
+            starts_on,
+            ends_on: Some(last_day()),
             rent: rent()?,
             rent_changes: Vec::new(),
             due_day: DueDay::parse(1)?,
@@ -232,41 +285,36 @@ fn lease(landlord_id: UserId, renter: UserId, property_id: PropertyId) -> Result
     })
 }
 
-/// The leases' days are up to date.
-fn passed() -> Result<Passed> {
-    let zone = ZoneName::parse("America/Chicago")?;
-    let on = local_date(&zone, now().timestamp());
-    Ok(Passed { on, next_at: day_begins(&zone, on.tomorrow()?) })
-}
-
 fn now() -> Instant {
     Instant::from(jiff::Timestamp::now())
 }
 
-fn at() -> Circumstances {
-    Circumstances { now: now(), scale: DelayScale::AT_ONCE, jitter: 0 }
+fn at(now: Instant) -> Circumstances {
+    Circumstances { now, scale: DelayScale::AT_ONCE, jitter: 0 }
 }
 
-fn event(actor: Actor) -> NewEvent {
-    NewEvent { id: EventId(Uuid::now_v7()), occurred_at: now(), actor, request_id: None }
+fn event(actor: Actor, now: Instant) -> NewEvent {
+    NewEvent { id: EventId(Uuid::now_v7()), occurred_at: now, actor, request_id: None }
 }
 
-fn instructed(payment_id: PaymentId, command: Command) -> Instructed {
-    let first = event(Actor::System("bulk".into()));
+fn instructed(payment_id: PaymentId, command: Command, now: Instant) -> Instructed {
+    let first = event(Actor::System("bulk".into()), now);
     let second = NewEvent { id: EventId(Uuid::now_v7()), ..first.clone() };
-    Instructed { payment_id, command, events: [first, second], at: at() }
+    Instructed { payment_id, command, events: [first, second], at: at(now) }
 }
 
 /// What the service does, step by step, with the same transactions.
 struct Bulk {
     db: Db,
     claimant: Uuid,
+    /// When it happens.
+    now: Instant,
 }
 
 impl Bulk {
     /// As the intake.
     async fn accept(&self, payers: impl Iterator<Item = &Tenancy>) -> Result<Held> {
-        let batch = payers.map(fresh).collect::<Result<Vec<_>>>()?;
+        let batch = payers.map(|tenancy| fresh(tenancy, self.now)).collect::<Result<Vec<_>>>()?;
         let mut tx = self.db.begin().await?;
         let outcomes = payments::initiate(&mut tx, &batch).await?;
         tx.commit().await?;
@@ -281,7 +329,7 @@ impl Bulk {
         let taken = bank_book::accept(&self.db, &instructions).await?;
         ensure!(taken.len() == count, "the bank took {} of {count}", taken.len());
         let settle = |attempt| Command::Settle { attempt };
-        let commands: Vec<_> = taken.iter().map(|r| instructed(r.payment_id, settle(r.attempt))).collect();
+        let commands: Vec<_> = taken.iter().map(|r| instructed(r.payment_id, settle(r.attempt), self.now)).collect();
         let ids: Vec<_> = held.keys().copied().collect();
         let mut tx = self.db.begin().await?;
         let mut held = payments::hold_remembered(&mut tx, &ids, held).await?;
@@ -298,7 +346,7 @@ impl Bulk {
         let accounts: Vec<_> =
             held.values().flat_map(|p| [p.terms.payer.account_id, p.terms.payee.account_id]).collect();
         work::sealed_accounts(&mut tx, &accounts).await?;
-        let commands: Vec<_> = taken.iter().map(|one| instructed(one.payment_id, Command::Submit)).collect();
+        let commands: Vec<_> = taken.iter().map(|one| instructed(one.payment_id, Command::Submit, self.now)).collect();
         payments::record_held(&mut tx, held, commands, Some(claim)).await?;
         tx.commit().await?;
         taken.iter().map(|one| instruction(held.get(&one.payment_id))).collect()
@@ -316,7 +364,7 @@ fn accepted(outcome: Outcome) -> Result<(PaymentId, Payment)> {
     }
 }
 
-fn fresh(tenancy: &Tenancy) -> Result<Fresh> {
+fn fresh(tenancy: &Tenancy, now: Instant) -> Result<Fresh> {
     let initiation = Initiation {
         initiated_by: tenancy.renter,
         // In no order, as callers' keys are.
@@ -332,7 +380,7 @@ fn fresh(tenancy: &Tenancy) -> Result<Fresh> {
         metadata: None,
     };
     let payment_id = PaymentId(Uuid::now_v7());
-    Ok(Fresh { initiation, payment_id, event: event(Actor::User(tenancy.renter)), at: at() })
+    Ok(Fresh { initiation, payment_id, event: event(Actor::User(tenancy.renter), now), at: at(now) })
 }
 
 fn instruction(payment: Option<&Payment>) -> Result<Instruction> {

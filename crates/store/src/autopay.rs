@@ -146,30 +146,34 @@ pub async fn set_status(tx: &mut Tx, id: Uuid, status: MandateStatus) -> Result<
 /// Whether the draws of any mandate are to be looked after.
 pub async fn is_look_due(tx: &mut Tx, now: Instant) -> Result<bool, StoreError> {
     let due: Option<(i64,)> = tx
-        .fetch_optional(
-            "SELECT next_look_at FROM mandates WHERE next_look_at <= $1 AND status <> 'REVOKED' LIMIT 1",
-            (now.micros(),),
-        )
+        .fetch_optional("SELECT next_look_at FROM mandates WHERE next_look_at <= $1 LIMIT 1", (now.micros(),))
         .await?;
     Ok(due.is_some())
 }
 
 /// A mandate whose draws are to be looked after, held until the transaction ends so that no other process does. Those whose
 /// lease's day has not begun by the daily pass have to wait for it.
-pub async fn claim_look(tx: &mut Tx, now: Instant) -> Result<Option<Mandate>, StoreError> {
+pub async fn claim_look(tx: &mut Tx, now: Instant) -> Result<Option<Uuid>, StoreError> {
     const CLAIM: Sql = sql!(
-        "SELECT m.* FROM mandates m JOIN lease_accounts a ON a.lease_id = m.lease_id
-         WHERE m.next_look_at <= $1 AND m.status <> 'REVOKED' AND $1 < a.next_pass_at
+        "SELECT m.id FROM mandates m JOIN lease_accounts a ON a.lease_id = m.lease_id
+         WHERE m.next_look_at <= $1 AND $1 < a.next_pass_at
          ORDER BY m.next_look_at, m.id LIMIT 1",
         skip_locked_of(m)
     );
-    let row: Option<MandateRow> = tx.fetch_optional(CLAIM, (now.micros(),)).await?;
-    row.map(MandateRow::into_mandate).transpose()
+    let row: Option<(Uuid,)> = tx.fetch_optional(CLAIM, (now.micros(),)).await?;
+    Ok(row.map(|(id,)| id))
 }
 
-/// Leaves the draws of a mandate alone until `until`.
-pub async fn look_again_at(tx: &mut Tx, id: Uuid, until: Instant) -> Result<(), StoreError> {
-    tx.execute("UPDATE mandates SET next_look_at = $2 WHERE id = $1", (id, until.micros())).await?;
+/// A mandate as it is.
+pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Mandate, StoreError> {
+    let row: MandateRow = tx.fetch_one("SELECT * FROM mandates WHERE id = $1", (id,)).await?;
+    row.into_mandate()
+}
+
+/// Leaves the draws of a mandate alone until `until`, or for good.
+pub async fn look_again_at(tx: &mut Tx, id: Uuid, until: Option<Instant>) -> Result<(), StoreError> {
+    let until = until.map(Instant::micros);
+    tx.execute("UPDATE mandates SET next_look_at = $2 WHERE id = $1", (id, until)).await?;
     Ok(())
 }
 

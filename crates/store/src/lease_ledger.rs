@@ -130,7 +130,13 @@ impl LeaseLedger {
         }
         let change = LeaseChange::CreditGranted { credit_id: id, kind, amount, charge_id };
         let cause = self.note(lease, change, Some(reason), new)?;
-        self.books.change(lease, cause, |books| books.receive(id, amount.minor(), charge_id))
+        self.books.change(lease, cause, |books| match kind {
+            // It was never owed: the renters' own money.
+            CreditKind::Correction => books.receive(id, amount.minor(), charge_id),
+            CreditKind::Concession | CreditKind::Waiver | CreditKind::WriteOff => {
+                books.forgo(id, amount.minor(), charge_id)
+            }
+        })
     }
 
     /// Gives deposits up: what was never paid of them is not owed any more, what is held pays for the deductions first and then
@@ -156,9 +162,10 @@ impl LeaseLedger {
         Ok(refund)
     }
 
-    /// All that is open of a lease, in minor units.
-    pub fn open_minor(&mut self, lease: LeaseId) -> Result<i64, StoreError> {
-        Ok(self.books.shelf(lease)?.books.open_minor())
+    /// What is open of a lease and can be let off, in minor units: all but deposits.
+    pub fn forgivable_minor(&mut self, lease: LeaseId) -> Result<i64, StoreError> {
+        let open = self.books.shelf(lease)?.books.open();
+        Ok(open.filter(|open| !open.place.is_deposit()).map(|open| open.minor).sum())
     }
 
     /// Adds a fact to a lease's history.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::usage;
 use crate::postgres::{Cluster, Durability};
-use crate::seed;
+use crate::seed::{self, Town};
 use crate::server::Deployment;
 
 const DATABASE: &str = "bench";
@@ -89,7 +89,9 @@ impl Site {
     /// Fills the empty database with so many settled payments.
     pub(super) fn fill(&self, bulk: &Path, payments: u64) -> Result<()> {
         let (least, most) = STORED_TENANCIES;
-        seed::fill(bulk, self.deployment.url(), payments, payments.div_ceil(STORED_EACH).clamp(least, most))
+        let tenancies = payments.div_ceil(STORED_EACH).clamp(least, most);
+        let town = Town { payments, tenancies, tenancies_each: Town::TENANCIES_EACH, months: None };
+        seed::fill(bulk, self.deployment.url(), town)
     }
 
     /// A folder for files of the measurement, on the disk that is measured.

@@ -4,6 +4,7 @@ use super::event::Initiated;
 use super::{
     AccountSnapshot, Change, Circumstances, Event, Kind, NewEvent, Omitted, Payment, Refundable, Snapshot, Terms,
 };
+use crate::bank_account::check_usable;
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::invalid::Invalid;
@@ -361,11 +362,5 @@ fn primary<'a>(
 }
 
 fn usable(account: &AccountStanding) -> Result<&AccountStanding, Invalid> {
-    if !account.is_active {
-        return Err(Invalid::new("inactive", "is deactivated"));
-    }
-    match &account.closed_by {
-        Some(code) => Err(Invalid::new("account_unusable", format!("was closed by a return ({code}); link it anew"))),
-        None => Ok(account),
-    }
+    check_usable(account.is_active, account.closed_by.as_deref()).map(|()| account)
 }

@@ -1,7 +1,8 @@
 //! Refunds that name the payment whose money they give back.
 //!
 //! All refunds of one payment that are on their way or settled are promised: together they never exceed what it settled. What
-//! fails, comes back or is withdrawn is promised no more; whoever tries it again promises it again.
+//! fails, comes back or is withdrawn is promised no more; whoever tries it again promises it again. What paid for a deposit is
+//! not refunded: the deposit's return gives it back, and both would give it back twice.
 
 use super::{Change, Kind, Payment, Status};
 use crate::id::{BankAccountId, LeaseId, PaymentId, UserId};
@@ -30,12 +31,14 @@ pub struct Refundable {
     pub settled: Amount,
     /// What its refunds on their way or settled come to, in minor units.
     pub promised_minor: i64,
+    /// What of it paid for deposits, in minor units: these go back by their return, or are voided.
+    pub for_deposits_minor: i64,
 }
 
 impl Refundable {
     /// What can still be given back, in minor units.
     pub fn left_minor(&self) -> i64 {
-        self.settled.minor() - self.promised_minor
+        (self.settled.minor() - self.promised_minor - self.for_deposits_minor).max(0)
     }
 
     /// Why nothing of it is given back now.
@@ -51,8 +54,14 @@ impl Refundable {
     /// Why so much of it is not given back.
     pub fn shortfall(&self, amount: Amount) -> Option<Invalid> {
         (self.left_minor() < amount.minor()).then(|| {
-            let left = format_minor(self.left_minor(), self.settled.currency());
-            Invalid::new("more_than_refundable", format!("is more than the {left} that can still be refunded"))
+            let money = |minor| format_minor(minor, self.settled.currency());
+            let left = money(self.left_minor());
+            let mut detail = format!("is more than the {left} that can still be refunded");
+            if 0 < self.for_deposits_minor {
+                let held = money(self.for_deposits_minor);
+                detail.push_str(&format!("; {held} of it paid for a deposit, which is returned or voided instead"));
+            }
+            Invalid::new("more_than_refundable", detail)
         })
     }
 

@@ -69,6 +69,7 @@ fn rent_paid() -> Refundable {
         payer_id: RENTER,
         payer_account_id: RENTERS_ACCOUNT,
         settled: usd(150_000),
+        for_deposits_minor: 0,
         promised_minor: 0,
     }
 }

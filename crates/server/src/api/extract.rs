@@ -10,9 +10,11 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use directpay_domain::calendar::parse_date;
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::invalid::Invalid;
 use directpay_store::Page;
+use jiff::civil::Date;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -145,6 +147,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let parsed = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         let malformed = || Invalid::new("malformed", "cannot be read, or stands twice");
         parsed.map(|query| Query(query.0)).map_err(|_| ApiError::bad_query("query", malformed()))
+    }
+}
+
+/// A date of a query.
+pub fn query_date(field: &'static str, text: Option<&str>) -> Result<Option<Date>, ApiError> {
+    text.map(parse_date).transpose().map_err(|invalid| ApiError::bad_query(field, invalid))
+}
+
+/// `before_from` where days go backwards.
+pub fn check_order(from: Option<Date>, to: Option<Date>) -> Result<(), Invalid> {
+    match from.zip(to) {
+        Some((from, to)) if to < from => Err(Invalid::new("before_from", "lies before `from`")),
+        Some(_) | None => Ok(()),
     }
 }
 

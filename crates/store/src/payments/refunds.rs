@@ -53,6 +53,7 @@ impl RefundedRow {
             payer_account_id: BankAccountId(self.payer_account_id),
             settled: Amount::from_minor(self.amount, currency).map_err(StoreError::damaged("amount"))?,
             promised_minor: 0,
+            for_deposits_minor: 0,
         })
     }
 }
@@ -104,7 +105,24 @@ pub(super) async fn hold(
             payment.promised_minor = promised;
         }
     }
+    for (id, minor) in for_deposits(tx, rows.iter().map(|row| row.payment_id)).await? {
+        if let Some(payment) = payments.get_mut(&PaymentId(id)) {
+            payment.for_deposits_minor = minor;
+        }
+    }
     Ok(Refunded { payments, opened })
+}
+
+/// What of payments paid for deposits, in minor units.
+async fn for_deposits(tx: &mut Tx, ids: impl Iterator<Item = Uuid>) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    const FIND: Sql = sql!(
+        "SELECT a.source_id, CAST(SUM(a.amount) AS BIGINT) FROM",
+        each(id uuid),
+        "allocations a JOIN charges c ON c.id = a.charge_id WHERE c.kind = 'DEPOSIT' AND a.source_id =",
+        field(id),
+        "GROUP BY a.source_id"
+    );
+    Ok(tx.fetch_each(FIND, &distinct(ids), ()).await?)
 }
 
 /// Holds rows in the order of their ids, and says what is promised by each.

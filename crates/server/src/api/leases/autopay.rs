@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use directpay_domain::autopay::{DrawStatus, MandateStatus, MandateTerms, Notice};
+use directpay_domain::bank_account::check_usable;
 use directpay_domain::calendar::parse_date;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
@@ -94,7 +95,7 @@ async fn sign(
         Made::New(made) => made,
     };
     let today = local_day(tx, lease, now).await?;
-    if lease.terms.ends_on.is_some_and(|end| end < today.date) {
+    if lease.terms.has_ended(today.date) {
         return Err(ApiError::wrong_status("already_ended", "ENDED", "the lease has ended"));
     }
     let account = find_account(tx, caller, account_id).await?;
@@ -135,13 +136,9 @@ async fn find_account(tx: &mut Tx, caller: Caller, id: Option<BankAccountId>) ->
             None => refused("required", "no account given and you have no primary account".to_owned()),
         });
     };
-    if !account.is_active {
-        return Err(refused("inactive", "is deactivated".to_owned()));
-    }
-    match &account.closed_by {
-        Some(code) => Err(refused("account_unusable", format!("was closed by a return ({code}); link it anew"))),
-        None => Ok(account),
-    }
+    check_usable(account.is_active, account.closed_by.as_deref())
+        .map_err(|invalid| ApiError::invalid("payer_account_id", invalid))?;
+    Ok(account)
 }
 
 /// Adds to the history of the lease how a mandate stands now.
@@ -269,25 +266,37 @@ async fn change_status(
     let mandate = if mandate.status == status {
         mandate
     } else {
-        if status != MandateStatus::Active {
-            withdraw_pending(app, &mut tx, caller, &mandate).await?;
-        }
-        mandates::set_status(&mut tx, id, status).await?;
-        note_status(app, &mut tx, caller, &mandate, status).await?;
-        let changed = Mandate { status, ..mandate };
         if status == MandateStatus::Active {
-            autopay::look(&mut tx, &changed, &app.clock, app.scale).await?;
+            resume(app, &mut tx, caller, &mandate).await?;
+        } else {
+            withdraw_pending(app, &mut tx, caller, &mandate).await?;
+            mandates::set_status(&mut tx, id, status).await?;
+            note_status(app, &mut tx, caller, &mandate, status).await?;
         }
         if status == MandateStatus::Revoked {
-            give_up_announced(&mut tx, &changed).await?;
+            give_up_announced(&mut tx, &mandate).await?;
         }
-        // Looking after it may have ended it.
-        mandates::find_for_update(&mut tx, lease, id).await?.ok_or_else(ApiError::not_found)?
+        mandates::find(&mut tx, id).await?
     };
     let is_blocked = is_blocked(app, &mut tx, lease).await?;
     let view = MandateView::read(&mut tx, mandate, caller, is_blocked).await?;
     tx.commit().await?;
     Ok(Json(view))
+}
+
+/// Makes a mandate draw again from now on.
+async fn resume(app: &App, tx: &mut Tx, caller: Caller, mandate: &Mandate) -> Result<(), ApiError> {
+    // What fell due while it was not active is missed, also if nobody has looked since.
+    autopay::look(tx, mandate, &app.clock, app.scale).await?;
+    if mandates::find(tx, mandate.id).await?.status == MandateStatus::Revoked {
+        // Its lease has ended meanwhile.
+        return Ok(());
+    }
+    mandates::set_status(tx, mandate.id, MandateStatus::Active).await?;
+    note_status(app, tx, caller, mandate, MandateStatus::Active).await?;
+    let resumed = Mandate { status: MandateStatus::Active, ..mandate.clone() };
+    autopay::look(tx, &resumed, &app.clock, app.scale).await?;
+    Ok(())
 }
 
 /// Cancels what was drawn by a mandate and no bank has seen. What a bank has seen goes its way.
@@ -324,10 +333,13 @@ async fn cancel(app: &App, tx: &mut Tx, caller: Caller, payment_id: PaymentId) -
     Ok(matches!(recorded, Some(Recorded::Now(_))))
 }
 
+fn unwanted() -> Reason {
+    Reason::new("SKIPPED", "The renter did not want it")
+}
+
 /// Notes that the renter does not want a draw.
 async fn skip(tx: &mut Tx, mandate: &Mandate, draw: Draw) -> Result<(), ApiError> {
-    let reason = Reason::new("SKIPPED", "The renter did not want it");
-    let skipped = Draw { status: DrawStatus::Skipped, reason: Some(reason), ..draw };
+    let skipped = Draw { status: DrawStatus::Skipped, reason: Some(unwanted()), ..draw };
     Ok(mandates::write_draw(tx, mandate.id, &skipped).await?)
 }
 
@@ -398,7 +410,6 @@ async fn skip_and_note(app: &App, tx: &mut Tx, caller: Caller, mandate: &Mandate
     let name = DrawName { mandate_id: mandate.id, renter_id: mandate.renter_id, due_date: draw.due_date };
     skip(tx, mandate, draw).await?;
     let mut ledger = LeaseLedger::open(tx, [mandate.lease_id]).await?;
-    let reason = Reason::new("SKIPPED", "The renter did not want it");
-    ledger.record(mandate.lease_id, LeaseChange::DrawMissed(name), Some(reason), asked_by(app, caller)())?;
+    ledger.record(mandate.lease_id, LeaseChange::DrawMissed(name), Some(unwanted()), asked_by(app, caller)())?;
     Ok(ledger.write(tx).await?)
 }

@@ -282,8 +282,8 @@ pub struct CreditView {
 
 /// Let renters off some money.
 ///
-/// For the landlord. It pays for charges as money does: for the one that it names first, then for others in their order; what is
-/// left is credit.
+/// For the landlord. It pays for charges as money does: for the one that it names first, then for others in their order, but for no
+/// deposit; what is left is credit.
 #[utoipa::path(
     post,
     path = "/leases/{id}/credits",
@@ -325,6 +325,10 @@ pub async fn grant_credit(
                 None => None,
             };
             let open = match (&charge, charge_id, kind) {
+                (Some(charge), ..) if charge.kind == ChargeKind::Deposit => {
+                    let deposit = Invalid::new("deposit", "is a deposit, which is not income; void it instead");
+                    return Err(ApiError::invalid("charge_id", deposit));
+                }
                 (Some(charge), ..) => Some(charge.open_minor()),
                 (None, Some(_), _) => {
                     return Err(ApiError::invalid(
@@ -336,7 +340,7 @@ pub async fn grant_credit(
                     let required = Invalid::new("required", "must name the charge that is waived");
                     return Err(ApiError::invalid("charge_id", required));
                 }
-                (None, None, CreditKind::WriteOff) => Some(ledger.open_minor(id)?),
+                (None, None, CreditKind::WriteOff) => Some(ledger.forgivable_minor(id)?),
                 (None, None, CreditKind::Concession | CreditKind::Correction) => None,
             };
             let amount =

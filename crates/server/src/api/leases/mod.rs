@@ -17,6 +17,7 @@ pub mod view;
 
 use axum::extract::State;
 use axum::response::Response;
+use directpay_domain::bank_account::check_usable;
 use directpay_domain::calendar::parse_date;
 use directpay_domain::co_tenants::ShareTerms;
 use directpay_domain::id::{BankAccountId, LeaseId, PropertyId, UserId};
@@ -132,13 +133,16 @@ async fn check_payee(tx: &mut Tx, caller: Caller, id: BankAccountId) -> Result<R
     let Some(account) = bank_accounts::find(tx, caller.user_id, id).await? else {
         return Ok(Err(Invalid::new("not_found", "is none of your bank accounts")));
     };
-    if !account.is_active {
-        return Ok(Err(Invalid::new("inactive", "is deactivated")));
+    Ok(check_usable(account.is_active, account.closed_by.as_deref()))
+}
+
+/// The day from which on new terms are in force: `today` if omitted.
+fn parse_effective_date(text: Option<&str>, today: Date) -> Result<Date, Invalid> {
+    let day = text.map_or(Ok(today), parse_date)?;
+    if day < today {
+        return Err(Invalid::new("past", "must not be past: nobody knew of it then"));
     }
-    Ok(match account.closed_by {
-        Some(code) => Err(Invalid::new("account_unusable", format!("was closed by a return ({code}); link it anew"))),
-        None => Ok(()),
-    })
+    Ok(day)
 }
 
 /// Writes a lease, its schedule and what is due of it by `today`.

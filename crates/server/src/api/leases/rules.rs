@@ -22,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::view::LeaseView;
-use super::{find_visible, hold, local_day};
+use super::{find_visible, hold, local_day, parse_effective_date};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, FieldErrors};
@@ -283,15 +283,12 @@ pub async fn set_late_fees(
     let lease = hold(&mut tx, caller, id).await?;
     let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
     let mut errors = FieldErrors::default();
-    let effective_on = errors.take_optional("effective_date", request.effective_date.as_deref(), parse_date);
-    if effective_on.flatten().is_some_and(|day| day < today) {
-        errors.add("effective_date", Invalid::new("past", "must not be past: nobody knew of it then"));
-    }
+    let effective_on = errors.take("effective_date", parse_effective_date(request.effective_date.as_deref(), today));
     let rule = request.parse(lease.terms.rent.currency(), &mut errors);
     let (Some(rule), Some(effective_on), true) = (rule, effective_on, errors.is_empty()) else {
         return Err(errors.into_error());
     };
-    let terms = LateFeeTerms { effective_on: effective_on.unwrap_or(today), rule };
+    let terms = LateFeeTerms { effective_on, rule };
     leases::set_late_fees(&mut tx, id, &terms).await?;
     let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
     let change = LeaseChange::LateFeeRuleChanged { effective_on: terms.effective_on, rule: terms.rule };

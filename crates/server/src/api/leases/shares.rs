@@ -1,7 +1,6 @@
 //! How the renters of a lease share what it charges, and who of them has paid.
 
 use axum::extract::State;
-use directpay_domain::calendar::parse_date;
 use directpay_domain::co_tenants::{self, AgreedShare, Part, ShareTerms};
 use directpay_domain::id::{LeaseId, UserId};
 use directpay_domain::invalid::Invalid;
@@ -17,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::LeaseView;
-use super::{find_visible, hold, local_day};
+use super::{find_visible, hold, local_day, parse_effective_date};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, FieldErrors};
@@ -167,11 +166,7 @@ pub async fn set_shares(
     let lease = hold(&mut tx, caller, id).await?;
     let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
     let mut errors = FieldErrors::default();
-    let effective_on = errors.take_optional("effective_date", request.effective_date.as_deref(), parse_date);
-    if effective_on.flatten().is_some_and(|day| day < today) {
-        errors.add("effective_date", Invalid::new("past", "must not be past: nobody knew of it then"));
-    }
-    let effective_on = effective_on.map(|day| day.unwrap_or(today));
+    let effective_on = errors.take("effective_date", parse_effective_date(request.effective_date.as_deref(), today));
     let rent = lease.terms.rent_on(effective_on.unwrap_or(today));
     let shares = parse_shares(&request.shares, &lease.renter_ids(), rent, &mut errors);
     let (Some(effective_on), Some(shares), true) = (effective_on, shares, errors.is_empty()) else {

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use directpay_domain::calendar::parse_date;
 use directpay_domain::id::LeaseId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::money::{Currency, format_minor};
@@ -22,7 +21,7 @@ use super::{find_visible, local_day};
 use crate::api::auth::Caller;
 use crate::api::csv_file::{self, text_cell};
 use crate::api::error::ApiError;
-use crate::api::extract::{Id, Json, Query};
+use crate::api::extract::{Id, Json, Query, check_order, query_date};
 use crate::api::problem::{Always, OfList, OfOne, SignedIn};
 use crate::app::App;
 use crate::daily_pass::LocalDay;
@@ -125,10 +124,6 @@ pub async fn read_balance(
 async fn read_lines(tx: &mut Tx, lease: LeaseId, today: &LocalDay) -> Result<Vec<Line>, ApiError> {
     let entries = entries(tx, lease).await?;
     Ok(statement::lines(&entries, |moment| today.date_of(moment)))
-}
-
-fn query_date(field: &'static str, text: Option<&str>) -> Result<Option<Date>, ApiError> {
-    text.map(parse_date).transpose().map_err(|invalid| ApiError::bad_query(field, invalid))
 }
 
 /// A line of a statement.
@@ -237,9 +232,7 @@ impl StatementQuery {
     fn parse(&self) -> Result<Wanted, ApiError> {
         let from = query_date("from", self.from.as_deref())?;
         let to = query_date("to", self.to.as_deref())?;
-        if from.zip(to).is_some_and(|(from, to)| to < from) {
-            return Err(ApiError::bad_query("to", Invalid::new("before_from", "lies before `from`")));
-        }
+        check_order(from, to).map_err(|invalid| ApiError::bad_query("to", invalid))?;
         let format = match self.format.as_deref() {
             None => Format::Json,
             Some(name) if name.eq_ignore_ascii_case("JSON") => Format::Json,

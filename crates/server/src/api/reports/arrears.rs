@@ -17,7 +17,7 @@ use super::sheet::{Cell, Column, Sheet, for_files, shown};
 use super::{CHUNK, DetailsView, ForWhom, Format, LeaseOfReport, Report};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
-use crate::api::extract::{Json, ListQuery, Query, parse_id};
+use crate::api::extract::{Json, ListQuery, Query, parse_id, query_date};
 use crate::api::problem::{Always, OfList, OfOne, OfRole, SignedIn};
 use crate::app::App;
 
@@ -156,12 +156,10 @@ pub async fn read_arrears(
     Query(list): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let (landlord, format, wanted) = (whom.landlord(caller)?, whom.format()?, list.parse()?);
-    let as_of = super::query_date("as_of", at.as_of.as_deref())?;
+    let as_of = query_date("as_of", at.as_of.as_deref())?;
     let (db, now) = (app.db.clone(), app.clock.business());
     super::aside(&app, async move {
-        let mut tx = db.begin_stale_read().await?;
-        super::find_landlord(&mut tx, landlord).await?;
-        let days = super::days(&mut tx, landlord, as_of, now).await?;
+        let (mut tx, days) = super::open(&db, landlord, as_of, now).await?;
         if format == Format::Csv {
             return super::file("arrears", &sheet(&mut tx, landlord, &days).await?);
         }
@@ -218,7 +216,7 @@ pub async fn explain_arrears(
     super::may_have_reports(caller)?;
     let lease = super::needed("lease_id", cell.lease_id.as_deref(), parse_id::<LeaseId>)?;
     let age = super::query("age", cell.age.as_deref().map(Age::parse).transpose())?;
-    let (format, as_of) = (super::format(cell.format.as_deref())?, super::query_date("as_of", at.as_of.as_deref())?);
+    let (format, as_of) = (super::format(cell.format.as_deref())?, query_date("as_of", at.as_of.as_deref())?);
     let mut tx = app.db.begin_stale_read().await?;
     let (landlord, currency) = super::landlord_of(&mut tx, caller, lease).await?;
     let days = super::days(&mut tx, landlord, as_of, app.clock.business()).await?;

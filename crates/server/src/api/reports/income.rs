@@ -246,9 +246,7 @@ pub async fn read_income(
     let (months, basis) = (super::needed("year", of.year.as_deref(), Month::of_year)?, on.parse()?);
     let (db, now) = (app.db.clone(), app.clock.business());
     super::aside(&app, async move {
-        let mut tx = db.begin_stale_read().await?;
-        super::find_landlord(&mut tx, landlord).await?;
-        let days = super::days(&mut tx, landlord, None, now).await?;
+        let (mut tx, days) = super::open(&db, landlord, None, now).await?;
         if format == Format::Csv {
             return super::file("income", &sheet(&mut tx, landlord, &days, basis, &months).await?);
         }

@@ -11,14 +11,13 @@ pub mod rent_roll;
 pub mod sheet;
 
 use axum::response::{IntoResponse, Response};
-use directpay_domain::calendar::parse_date;
 use directpay_domain::id::{LeaseId, UserId};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::money::{Currency, format_minor};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
 use directpay_store::reports::{Days, Detail, LeaseHead, PropertyHead};
-use directpay_store::{Tx, leases, users};
+use directpay_store::{Db, Tx, leases, users};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -113,10 +112,6 @@ fn query<T>(field: &'static str, parsed: Result<T, Invalid>) -> Result<T, ApiErr
     parsed.map_err(|invalid| ApiError::bad_query(field, invalid))
 }
 
-fn query_date(field: &'static str, text: Option<&str>) -> Result<Option<Date>, ApiError> {
-    query(field, text.map(parse_date).transpose())
-}
-
 fn missing(field: &'static str) -> ApiError {
     ApiError::bad_query(field, Invalid::new("required", "is missing"))
 }
@@ -152,6 +147,14 @@ async fn days(tx: &mut Tx, landlord: UserId, as_of: Option<Date>, now: Instant) 
         return Err(ApiError::bad_query("as_of", invalid));
     }
     Ok(days)
+}
+
+/// Begins to read a landlord's books, which may lag behind a little.
+async fn open(db: &Db, landlord: UserId, as_of: Option<Date>, now: Instant) -> Result<(Tx, Days), ApiError> {
+    let mut tx = db.begin_stale_read().await?;
+    find_landlord(&mut tx, landlord).await?;
+    let days = days(&mut tx, landlord, as_of, now).await?;
+    Ok((tx, days))
 }
 
 /// Reads on a thread of its own where the database works on the caller's: a report takes its time.

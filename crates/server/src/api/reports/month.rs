@@ -169,9 +169,7 @@ pub async fn read_month(
     let of = super::needed("month", of.month.as_deref(), Month::parse)?;
     let (db, now) = (app.db.clone(), app.clock.business());
     super::aside(&app, async move {
-        let mut tx = db.begin_stale_read().await?;
-        super::find_landlord(&mut tx, landlord).await?;
-        let days = super::days(&mut tx, landlord, None, now).await?;
+        let (mut tx, days) = super::open(&db, landlord, None, now).await?;
         if format == Format::Csv {
             return super::file(&format!("month-{of}"), &sheet(&mut tx, landlord, &days, of).await?);
         }

@@ -21,7 +21,7 @@ use super::{CHUNK, ForWhom, Format, PropertyOfReport, Report};
 use crate::api::auth::Caller;
 use crate::api::csv_file;
 use crate::api::error::ApiError;
-use crate::api::extract::{Json, ListQuery, Query};
+use crate::api::extract::{Json, ListQuery, Query, check_order, query_date};
 use crate::api::problem::{Always, OfList, OfOne, OfRole, SignedIn};
 use crate::app::App;
 
@@ -258,16 +258,13 @@ pub struct OfDays {
 impl OfDays {
     fn parse(&self) -> Result<Span, ApiError> {
         let (from, to) = (self.from.as_deref(), self.to.as_deref());
-        span(super::query_date("from", from)?, super::query_date("to", to)?)
-            .map_err(|invalid| ApiError::bad_query("to", invalid))
+        span(query_date("from", from)?, query_date("to", to)?).map_err(|invalid| ApiError::bad_query("to", invalid))
     }
 }
 
 /// The days from one to another, which must not lie before it.
 pub fn span(from: Option<Date>, to: Option<Date>) -> Result<Span, Invalid> {
-    if from.zip(to).is_some_and(|(from, to)| to < from) {
-        return Err(Invalid::new("before_from", "lies before `from`"));
-    }
+    check_order(from, to)?;
     Ok(Span { from, to })
 }
 
@@ -301,9 +298,7 @@ pub async fn read_payments(
     let span = of.parse()?;
     let (db, now) = (app.db.clone(), app.clock.business());
     super::aside(&app, async move {
-        let mut tx = db.begin_stale_read().await?;
-        super::find_landlord(&mut tx, landlord).await?;
-        let days = super::days(&mut tx, landlord, None, now).await?;
+        let (mut tx, days) = super::open(&db, landlord, None, now).await?;
         if format == Format::Csv {
             drop(tx);
             return streamed(Parts::new(db, landlord, days, span));

@@ -16,8 +16,7 @@ use super::sheet::{Cell, Column, Sheet, for_files, shown};
 use super::{CHUNK, DetailsView, ForWhom, Format, LeaseOfReport, Report};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
-use crate::api::extract::Json;
-use crate::api::extract::{ListQuery, Query, parse_id};
+use crate::api::extract::{Json, ListQuery, Query, parse_id, query_date};
 use crate::api::problem::{Always, OfList, OfOne, OfRole, SignedIn};
 use crate::app::App;
 
@@ -183,12 +182,10 @@ pub async fn read_rent_roll(
     Query(list): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let (landlord, format, wanted) = (whom.landlord(caller)?, whom.format()?, list.parse()?);
-    let as_of = super::query_date("as_of", at.as_of.as_deref())?;
+    let as_of = query_date("as_of", at.as_of.as_deref())?;
     let (db, now) = (app.db.clone(), app.clock.business());
     super::aside(&app, async move {
-        let mut tx = db.begin_stale_read().await?;
-        super::find_landlord(&mut tx, landlord).await?;
-        let days = super::days(&mut tx, landlord, as_of, now).await?;
+        let (mut tx, days) = super::open(&db, landlord, as_of, now).await?;
         if format == Format::Csv {
             return super::file("rent-roll", &sheet(&mut tx, landlord, &days).await?);
         }
@@ -245,7 +242,7 @@ pub async fn explain_rent_roll(
     super::may_have_reports(caller)?;
     let lease = super::needed("lease_id", cell.lease_id.as_deref(), parse_id::<LeaseId>)?;
     let column = super::needed("column", cell.column.as_deref(), RentRollColumn::parse)?;
-    let (format, as_of) = (super::format(cell.format.as_deref())?, super::query_date("as_of", at.as_of.as_deref())?);
+    let (format, as_of) = (super::format(cell.format.as_deref())?, query_date("as_of", at.as_of.as_deref())?);
     let mut tx = app.db.begin_stale_read().await?;
     let (landlord, currency) = super::landlord_of(&mut tx, caller, lease).await?;
     let days = super::days(&mut tx, landlord, as_of, app.clock.business()).await?;
