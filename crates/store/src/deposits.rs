@@ -1,9 +1,7 @@
 //! What is held of the deposits of a lease, and what became of them.
 
-use std::collections::HashSet;
-
 use directpay_domain::allocation::{Books, Open};
-use directpay_domain::charge::{ChargeKind, CreditKind};
+use directpay_domain::charge::ChargeKind;
 use directpay_domain::deposit::DepositRelease;
 use directpay_domain::id::{ChargeId, LeaseId};
 use directpay_domain::lease_event::{LeaseChange, LeaseEvent};
@@ -77,8 +75,8 @@ pub async fn find(tx: &mut Tx, lease: LeaseId) -> Result<Deposits, StoreError> {
 
 /// What was paid for deposits and has arrived, and what a bank moves.
 ///
-/// What the landlord let off was never paid, and a release pays for nothing that could be released again; but what was charged
-/// by mistake and credited is the renters' own money.
+/// A release pays for nothing that could be released again. No letting off pays for deposits; what was charged by mistake and
+/// credited does, for that is the renters' own money.
 async fn paid(tx: &mut Tx, lease: LeaseId, releases: &[Released]) -> Result<(i64, i64), StoreError> {
     let sources: Vec<(Uuid, Option<String>, i64)> = tx
         .fetch_all(
@@ -89,33 +87,16 @@ async fn paid(tx: &mut Tx, lease: LeaseId, releases: &[Released]) -> Result<(i64
         )
         .await?;
     let is_release = |source: Uuid| releases.iter().any(|released| released.release.return_id == source);
-    let is_credit = |(source, status, _): &(Uuid, Option<String>, i64)| status.is_none() && !is_release(*source);
-    let corrections = if sources.iter().any(is_credit) { corrections(tx, lease).await? } else { HashSet::new() };
     let (mut arrived, mut moving) = (0, 0);
     for (source, status, minor) in sources {
         match status.as_deref() {
             Some("COMPLETED") => arrived += minor,
             Some(_) => moving += minor,
-            None if corrections.contains(&source) => arrived += minor,
-            None => {}
+            None if is_release(source) => {}
+            None => arrived += minor,
         }
     }
     Ok((arrived, moving))
-}
-
-/// What was credited on a lease because it had not been owed.
-async fn corrections(tx: &mut Tx, lease: LeaseId) -> Result<HashSet<Uuid>, StoreError> {
-    let bodies: Vec<(String,)> = tx
-        .fetch_all("SELECT body FROM events WHERE stream_id = $1 AND event_type = 'credit_granted'", (lease.0,))
-        .await?;
-    let mut corrections = HashSet::new();
-    for (body,) in bodies {
-        let event: LeaseEvent = serde_json::from_str(&body)?;
-        if let LeaseChange::CreditGranted { credit_id, kind: CreditKind::Correction, .. } = event.change {
-            corrections.insert(credit_id);
-        }
-    }
-    Ok(corrections)
 }
 
 /// What of payments that no bank has seen will pay for deposits.

@@ -306,6 +306,36 @@ fn a_mandate_survives_one_failure_and_tells_both_sides() {
 }
 
 #[test]
+fn what_comes_back_of_a_revoked_mandate_is_told() {
+    on_both(async |app| {
+        let flat = Flat::let_by(app).await;
+        let disputed = flat.home.renter.link_account("000555555559").await.id();
+        let terms = json!({"cap": "1500.00", "rail": "STANDARD_ACH", "payer_account_id": disputed});
+        let mandate = flat.signs(&flat.home.renter, terms).await.id();
+        app.go_on_to(flat.next).await;
+        let list = flat.home.renter.get(&flat.path("autopay")).await;
+        flat.home.renter.wait_until(list["data"][0]["draws"][0]["payment_id"].as_str().unwrap(), "RETURNED").await;
+        flat.acts(&mandate, "revoke").await.must(200);
+        app.go_on_to(flat.next.tomorrow().unwrap()).await;
+        assert_eq!(flat.draws().await, [format!("{} FAILED - 1500.00 R10", flat.next)]);
+        assert_eq!(flat.status().await, "REVOKED");
+    });
+}
+
+#[test]
+fn what_fell_due_in_a_pause_is_not_made_up_for() {
+    on_both(async |app| {
+        let flat = Flat::let_by(app).await;
+        let mandate = flat.signs(&flat.home.renter, json!({"cap": "1500.00", "rail": "INSTANT"})).await.id();
+        flat.acts(&mandate, "pause").await.must(200);
+        // Nobody has looked after it when it is resumed.
+        app.turn_clock_to(flat.next);
+        flat.acts(&mandate, "resume").await.must(200);
+        assert_eq!(flat.draws().await, [format!("{} MISSED - - NOT_ACTIVE", flat.next)]);
+    });
+}
+
+#[test]
 fn a_new_primary_account_moves_no_mandate_and_others_see_no_terms() {
     on_both(async |app| {
         let flat = Flat::let_by(app).await;

@@ -258,12 +258,17 @@ impl TestApp {
         LocalDay::at("America/New_York", self.clock.business()).unwrap().date
     }
 
-    /// Goes on to the noon of `day`, through its pass and the draws after it. Not by whole days: some have 23 or 25 hours.
-    pub(crate) async fn go_on_to(&self, day: Date) {
+    /// It is the noon of `day`.
+    pub(crate) fn turn_clock_to(&self, day: Date) {
         let zone = ZoneName::parse("America/New_York").unwrap();
         let noon = day_begins(&zone, day).plus_micros(DAY_US / 2);
         self.clock.advance(noon.micros() - self.clock.business().micros());
         assert_eq!(self.today(), day);
+    }
+
+    /// Goes on to the noon of `day`, through its pass and the draws after it. Not by whole days: some have 23 or 25 hours.
+    pub(crate) async fn go_on_to(&self, day: Date) {
+        self.turn_clock_to(day);
         daily_pass::run(&self.running.app).await.unwrap();
         // The worker may have been quicker with some, and not be done with them.
         until("the day has begun everywhere", async || {

@@ -112,15 +112,15 @@ fn a_deposit_is_held_when_it_has_arrived() {
 }
 
 #[test]
-fn what_was_let_off_is_not_held_and_what_had_not_been_owed_is() {
+fn what_is_let_off_pays_for_no_deposit_and_what_had_not_been_owed_does() {
     on_both_engines(async |world| {
         let house = world.house().await;
         let deposit = world.makes(house.lease, ChargeKind::Deposit, DAY, 100_000).await;
 
         world.grants(house.lease, CreditKind::Waiver, 20_000, Some(deposit)).await;
-        assert_eq!(world.deposited(&house).await, (0, 80_000, 0));
+        assert_eq!(world.deposited(&house).await, (0, 100_000, 0));
         world.grants(house.lease, CreditKind::Correction, 30_000, None).await;
-        assert_eq!(world.deposited(&house).await, (30_000, 50_000, 0));
+        assert_eq!(world.deposited(&house).await, (30_000, 70_000, 0));
     });
 }
 

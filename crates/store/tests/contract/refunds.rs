@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use directpay_domain::charge::ChargeKind;
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::payment::{Command, Reason, Rejection, Status};
 use directpay_store::payments::{self, Fresh, Outcome, Recorded};
+use jiff::civil::date;
 use rstest::rstest;
 
 use crate::harness::on_both_engines;
@@ -77,6 +79,21 @@ fn one_batch_never_promises_more_than_was_settled_and_no_refusal_spoils_a_neighb
         assert_eq!(promised(world, paid).await, 150_000);
         world.assert_is_fold(before, Status::Pending).await;
         assert_books_are_clean(world).await;
+    });
+}
+
+#[test]
+fn what_paid_for_a_deposit_goes_back_by_its_return_only() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        world.makes(house.lease, ChargeKind::Deposit, date(2026, 2, 1), 60_000).await;
+        let paid = settled(world, &house, "both").await;
+
+        let outcomes = world.initiates(&[back(&house, "more", paid, 90_001)]).await;
+        assert_eq!(codes(&outcomes[0]), [("amount", "more_than_refundable")]);
+        world.pays(back(&house, "rest", paid, 90_000)).await;
+
+        assert_eq!(promised(world, paid).await, 90_000);
     });
 }
 
