@@ -1,5 +1,6 @@
 //! Months of many leases in minutes: tenants and landlords who do what they like, banks that send money back, callers who hang
-//! up before the answer, and days that are begun two and three times at once. After every day all invariants hold.
+//! up before the answer, passes that die anywhere, and days that are begun two and three times at once. After every day all
+//! invariants hold.
 //!
 //! Everything that is drawn by lot comes from one seed, which is printed. `cargo xtask simulate` runs it as large as one likes.
 
@@ -12,7 +13,7 @@ use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
-use crate::harness::{GET, POST, PUT, TestApp, Visitor, on_both, on_sqlite, until, with};
+use crate::harness::{GET, POST, PUT, TestApp, Visitor, address, on_both, on_sqlite, until, with};
 
 /// How large, and by which lots.
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +119,16 @@ async fn simulate(app: &TestApp, size: Size) {
             }
         }
         let today = BEGINS.checked_add(day.days()).unwrap();
+        app.turn_clock_to(today);
+        let inner = &app.running.app;
+        if lots.once_in(3) {
+            // What was begun is dropped where it stands, between any two steps.
+            let patience = Duration::from_micros(lots.below(20_000));
+            let _died = tokio::time::timeout(patience, daily_pass::run(inner)).await;
+            let _died = tokio::time::timeout(patience, autopay::run(inner)).await;
+        }
         app.go_on_to(today).await;
         // Once more, and by several at once, beside the worker.
-        let inner = &app.running.app;
         tokio::try_join!(daily_pass::run(inner), daily_pass::run(inner), autopay::run(inner), autopay::run(inner))
             .unwrap();
         until("the bank has done its part", async || app.due_work().await == 0).await;
@@ -145,7 +153,14 @@ async fn home<'a>(app: &'a TestApp, landlords: &[Visitor<'a>], lots: &mut Lots) 
         renters.push(renter);
     }
     let by = &landlords[landlord];
-    let property = by.add_property().await.id();
+    let zone = lots.one_of(&[
+        "America/New_York",
+        "America/New_York",
+        "America/Los_Angeles",
+        "Pacific/Honolulu",
+        "Pacific/Guam",
+    ]);
+    let property = by.post("/api/v1/properties/", &with(&address(), "time_zone", json!(zone))).await.must(201).id();
     let starts = BEGINS.checked_add(i64::try_from(lots.below(40)).unwrap().days()).unwrap();
     let mut terms = json!({
         "property_id": property, "renter_ids": renters.iter().map(|renter| &renter.id).collect::<Vec<_>>(),
@@ -177,15 +192,19 @@ async fn home<'a>(app: &'a TestApp, landlords: &[Visitor<'a>], lots: &mut Lots) 
     }
     for (renter, accounts) in home.renters.iter().zip(&home.accounts) {
         if lots.once_in(2) {
-            let body = json!({
-                "cap": lots.amount(4000), "rail": lots.one_of(&RAILS), "payer_account_id": accounts[usize::from(lots.once_in(5))],
-                "lead_days": lots.one_of(&[0, 0, 3]), "notice": lots.one_of(&["OUTSIDE_RANGE", "ANY_CHANGE"]),
-                "idempotency_key": format!("a{}", home.lease),
-            });
-            renter.post(&home.path("autopay"), &body).await.must(201);
+            let mandate = mandate(&format!("a{}", home.lease), accounts, lots);
+            renter.post(&home.path("autopay"), &mandate).await.must(201);
         }
     }
     home
+}
+
+fn mandate(key: &str, accounts: &[String; 2], lots: &mut Lots) -> Value {
+    json!({
+        "cap": lots.amount(4000), "rail": lots.one_of(&RAILS), "payer_account_id": accounts[usize::from(lots.once_in(5))],
+        "lead_days": lots.one_of(&[0, 0, 3]), "notice": lots.one_of(&["OUTSIDE_RANGE", "ANY_CHANGE"]),
+        "idempotency_key": key,
+    })
 }
 
 /// One of the parties does something, which may be refused.
@@ -240,9 +259,17 @@ async fn something_happens(landlord: &Visitor<'_>, home: &Home<'_>, lots: &mut L
         17 => {
             let mandates = home.renters[0].get(&home.path("autopay")).await.must(200);
             let Some(mandate) = mandates["data"].as_array().unwrap().last() else { return };
-            let action = lots.one_of(&["pause", "resume", "resume"]);
+            let signer = home.renters.iter().position(|renter| mandate["renter_id"] == renter.id).unwrap();
+            let (signer, accounts) = (&home.renters[signer], &home.accounts[signer]);
+            if mandate["status"] == "REVOKED" {
+                signer.post(&home.path("autopay"), &self::mandate(&key, accounts, lots)).await;
+                return;
+            }
+            let action = lots.one_of(&["pause", "resume", "resume", "skip", "skip", "revoke"]);
             let path = home.path(&format!("autopay/{}/{action}", mandate["id"].as_str().unwrap()));
-            home.renters.last().unwrap().call(POST, &path).send().await;
+            let next = mandate["draws"].as_array().unwrap().first().map(|draw| draw["due_date"].clone());
+            let body = if action == "skip" { json!({"due_date": next}) } else { Value::Null };
+            signer.post(&path, &body).await;
         }
         18 => {
             let payments =
