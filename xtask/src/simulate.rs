@@ -31,6 +31,8 @@ pub struct Arguments {
 enum Engine {
     /// SQLite only.
     Sqlite,
+    /// PostgreSQL only.
+    Postgres,
     /// SQLite, then PostgreSQL.
     Both,
 }
@@ -43,12 +45,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let engine = match arguments.engine {
         Engine::Sqlite => "sqlite",
+        Engine::Postgres => "postgres",
         Engine::Both => "both",
     };
     println!("seed {seed}");
     let cluster = match arguments.engine {
         Engine::Sqlite => None,
-        Engine::Both => Some(Cluster::start(Durability::Off)?),
+        Engine::Postgres | Engine::Both => Some(Cluster::start(Durability::Off)?),
     };
     let mut test = cargo(&["test", "--release", "-p", "directpay-server", "--test", "directpay", "--"]);
     test.args(["simulation::as_large_as_one_likes", "--exact", "--ignored", "--nocapture"])

@@ -78,6 +78,11 @@ pub(crate) fn on_sqlite(story: impl AsyncFn(&TestApp)) {
     on_sqlite_with(AT_ONCE, story);
 }
 
+/// For what is too large to be told twice.
+pub(crate) fn on_postgres(story: impl AsyncFn(&TestApp)) {
+    on_postgres_with(AT_ONCE, &story);
+}
+
 fn on_sqlite_with(setting: Setting, story: impl AsyncFn(&TestApp)) {
     println!("on SQLite");
     let folder = tempfile::tempdir().unwrap();

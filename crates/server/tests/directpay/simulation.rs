@@ -7,13 +7,16 @@
 use std::env;
 use std::time::Duration;
 
+use directpay_server::clock::Stopwatch;
 use directpay_server::{autopay, daily_pass};
 use directpay_store::audit;
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
-use crate::harness::{GET, POST, PUT, TestApp, Visitor, address, on_both, on_sqlite, until, with};
+use crate::harness::{
+    GET, PASSWORD, POST, PUT, TestApp, Visitor, address, on_both, on_postgres, on_sqlite, until, with,
+};
 
 /// How large, and by which lots.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,7 @@ fn as_large_as_one_likes() {
     };
     match env::var("DIRECTPAY_TEST_SIMULATION_ENGINE").as_deref() {
         Ok("sqlite") => on_sqlite(async |app| simulate(app, size).await),
+        Ok("postgres") => on_postgres(async |app| simulate(app, size).await),
         _ => on_both(async |app| simulate(app, size).await),
     }
 }
@@ -93,6 +97,8 @@ impl Home<'_> {
     }
 }
 
+/// Tokens keep real time.
+const TOKENS_LAST: Duration = Duration::from_secs(10 * 60);
 /// What banks do with money: most carry it.
 const TROUBLE: [&str; 6] =
     ["000222222227", "000333333335", "000555555559", "000222222235", "000666666661", "000888888885"];
@@ -112,7 +118,14 @@ async fn simulate(app: &TestApp, size: Size) {
     for _ in 0..size.leases {
         homes.push(home(app, &landlords, &mut lots).await);
     }
+    let mut signed_in = Stopwatch::start();
     for day in 1..=size.days {
+        if TOKENS_LAST < signed_in.elapsed() {
+            signed_in = Stopwatch::start();
+            for visitor in landlords.iter_mut().chain(homes.iter_mut().flat_map(|home| &mut home.renters)) {
+                *visitor = app.sign_in(&visitor.email, PASSWORD, visitor.id.clone()).await;
+            }
+        }
         for home in &homes {
             if lots.once_in(6) {
                 something_happens(&landlords[home.landlord], home, &mut lots).await;
