@@ -54,7 +54,9 @@ pub struct LeaseEventView {
     actor_type: &'static str,
     /// The person's id, or the component's name.
     actor_id: String,
-    /// The person's API key, where a program acted by it; else null.
+    /// The person's API key, where a program acted by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     actor_api_key_id: Option<Uuid>,
     /// The request that led to it, if one did.
     request_id: Option<String>,

@@ -69,7 +69,9 @@ pub struct ActorView {
     id: String,
     /// The person's name as it is today; null for a component.
     name: Option<String>,
-    /// The person's API key, where a program acted by it; else null.
+    /// The person's API key, where a program acted by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     api_key_id: Option<Uuid>,
 }
 
