@@ -46,6 +46,8 @@ ids! {
     ChargeId;
     /// A payment.
     PaymentId;
+    /// An API key.
+    ApiKeyId;
     /// An event of any history.
     EventId;
 }

@@ -4,6 +4,7 @@
 //! that a database exists: whoever calls says what time it is and brings the ids.
 
 pub mod allocation;
+pub mod api_key;
 pub mod arrival;
 pub mod autopay;
 pub mod bank_account;

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use directpay_domain::api_key::Mode;
 use directpay_domain::rail::DelayScale;
 use directpay_store::Db;
 use tokio::sync::Notify;
 
+use crate::access::api_keys::KeyUses;
 use crate::access::passwords::Passwords;
 use crate::access::tokens::Tokens;
 use crate::bank::BankTime;
@@ -50,6 +52,10 @@ pub struct Parts {
     pub calendar_bell: Bell,
     /// Whose time the bank lives in.
     pub bank_time: BankTime,
+    /// Whether the bank moves money; API keys of the other mode are refused.
+    pub mode: Mode,
+    /// When API keys were used, on its way to the database.
+    pub key_uses: KeyUses,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
 }

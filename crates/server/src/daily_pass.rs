@@ -14,7 +14,7 @@ use directpay_domain::late_fee::{AssessedFee, Cover, Frequency, Instalment, Late
 use directpay_domain::lease::Extra;
 use directpay_domain::lease_event::LeaseChange;
 use directpay_domain::money::Amount;
-use directpay_domain::payment::{Actor, NewEvent, Reason};
+use directpay_domain::payment::{NewEvent, Reason};
 use directpay_domain::property::{self, ZoneName};
 use directpay_domain::schedule::{self, ScheduledCharge};
 use directpay_domain::time::{Instant, SECOND_US};
@@ -426,5 +426,5 @@ fn not_made(rule: &LateFeeRule, fees: Vec<AssessedFee>, made: &[Charge]) -> Vec<
 
 /// What new events of a lease are made with when the caller asks for them.
 pub fn asked_by(app: &App, caller: Caller) -> impl Fn() -> NewEvent {
-    move || instruct::new_event(app, Actor::User(caller.user_id), Some(request_id::current())).0
+    move || instruct::new_event(app, caller.actor(), Some(request_id::current())).0
 }

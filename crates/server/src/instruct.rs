@@ -15,7 +15,12 @@ pub fn new_event(app: &App, actor: Actor, request_id: Option<String>) -> (NewEve
 
 /// What a new event is made with that nobody asked for: a component of the system acts by itself.
 pub fn by_itself(clock: &Clock, component: &str) -> NewEvent {
-    NewEvent { id: clock::new_id().into(), occurred_at: clock.business(), actor: system(component), request_id: None }
+    NewEvent {
+        id: clock::new_id().into(),
+        occurred_at: clock.business(),
+        actor: Actor::system(component),
+        request_id: None,
+    }
 }
 
 /// `command` to a payment, as of now.
@@ -29,9 +34,4 @@ pub fn payment(
     let (first, at) = new_event(app, actor, request_id);
     let second = NewEvent { id: clock::new_id().into(), ..first.clone() };
     Instructed { payment_id, command, events: [first, second], at }
-}
-
-/// A component of the system as the one who acts.
-pub fn system(component: &str) -> Actor {
-    Actor::System(component.to_owned())
 }

@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::access::api_keys::KeyUses;
 use crate::access::passwords::Passwords;
 use crate::access::tokens::Tokens;
 use crate::app::{App, Bell, Parts, Pulse};
@@ -179,6 +180,8 @@ impl Running {
             bank_bell: Bell::default(),
             calendar_bell: Bell::default(),
             bank_time: bank.time(),
+            mode: bank.mode(),
+            key_uses: KeyUses::default(),
             pulse: Pulse::default(),
         });
         let workers = manner.workers.then(|| Workers::start(&app, bank));

@@ -30,7 +30,8 @@ use crate::config::SecretsPlace;
 pub struct SecretsFile {
     /// For account numbers; the first seals, all open.
     encryption_keys: Vec<NamedKey>,
-    /// For fingerprints and other keyed hashes, in base64; it can never be exchanged without linking accounts anew.
+    /// For fingerprints and other keyed hashes, in base64; it can never be exchanged without linking accounts and making API keys
+    /// anew.
     fingerprint_key: String,
     /// For access tokens; the first signs, all verify. PKCS#8 of Ed25519 keys.
     signing_keys: Vec<NamedKey>,

@@ -185,7 +185,7 @@ impl Town {
         charges::reconcile(tx, lease.id, &scheduled, |_| None, || ChargeId(Uuid::now_v7())).await?;
         let mut ledger = LeaseLedger::open(tx, [lease.id]).await?;
         for charge in charges::list_due(tx, lease.id, self.passed.on).await? {
-            ledger.post(&charge, event(Actor::System("bulk".into()), now()))?;
+            ledger.post(&charge, event(Actor::system("bulk"), now()))?;
         }
         ledger.write(tx).await?;
         Ok(Tenancy { renter, lease: lease.id })
@@ -298,7 +298,7 @@ fn event(actor: Actor, now: Instant) -> NewEvent {
 }
 
 fn instructed(payment_id: PaymentId, command: Command, now: Instant) -> Instructed {
-    let first = event(Actor::System("bulk".into()), now);
+    let first = event(Actor::system("bulk"), now);
     let second = NewEvent { id: EventId(Uuid::now_v7()), ..first.clone() };
     Instructed { payment_id, command, events: [first, second], at: at(now) }
 }
@@ -380,7 +380,7 @@ fn fresh(tenancy: &Tenancy, now: Instant) -> Result<Fresh> {
         metadata: None,
     };
     let payment_id = PaymentId(Uuid::now_v7());
-    Ok(Fresh { initiation, payment_id, event: event(Actor::User(tenancy.renter), now), at: at(now) })
+    Ok(Fresh { initiation, payment_id, event: event(Actor::user(tenancy.renter), now), at: at(now) })
 }
 
 fn instruction(payment: Option<&Payment>) -> Result<Instruction> {

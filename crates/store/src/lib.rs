@@ -5,6 +5,7 @@
 //! and [`payments::record`].
 
 pub mod access;
+pub mod api_keys;
 mod audit;
 pub mod autopay;
 pub mod bank_accounts;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{AccountSnapshot, Kind, Omitted, Payment, Reason, Reference, Status};
-use crate::id::{EventId, LeaseId, PaymentId, UserId};
+use crate::id::{ApiKeyId, EventId, LeaseId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::metadata::Metadata;
 use crate::money::Currency;
@@ -195,12 +195,41 @@ impl Change {
 
 /// Who did it. People are named by id only; names are joined when read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "type", content = "id", rename_all = "UPPERCASE")]
+#[serde(tag = "type", rename_all = "UPPERCASE")]
 pub enum Actor {
-    /// A signed-in person.
-    User(UserId),
+    /// A person.
+    User {
+        /// Who.
+        id: UserId,
+        /// The person's key, where a program acted by it for the person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        api_key_id: Option<ApiKeyId>,
+    },
     /// A component of DirectPay, such as `submit-worker`.
-    System(String),
+    System {
+        /// Its name.
+        id: String,
+    },
+}
+
+impl Actor {
+    /// A signed-in person.
+    pub fn user(id: UserId) -> Actor {
+        Actor::User { id, api_key_id: None }
+    }
+
+    /// A component of DirectPay.
+    pub fn system(component: &str) -> Actor {
+        Actor::System { id: component.to_owned() }
+    }
+
+    /// The key by which the person acted, if one was used.
+    pub fn api_key_id(&self) -> Option<ApiKeyId> {
+        match self {
+            Actor::User { api_key_id, .. } => *api_key_id,
+            Actor::System { .. } => None,
+        }
+    }
 }
 
 /// What a payment was at the moment of an event.
@@ -270,16 +299,16 @@ impl Event {
     /// Whose id stands in for a name, if a person acted.
     pub fn acting_user(&self) -> Option<UserId> {
         match &self.actor {
-            Actor::User(user) => Some(*user),
-            Actor::System(_) => None,
+            Actor::User { id, .. } => Some(*id),
+            Actor::System { .. } => None,
         }
     }
 
     /// The id of whatever acted, as text.
     pub fn actor_id(&self) -> String {
         match &self.actor {
-            Actor::User(UserId(id)) => Uuid::to_string(id),
-            Actor::System(component) => component.clone(),
+            Actor::User { id: UserId(id), .. } => Uuid::to_string(id),
+            Actor::System { id } => id.clone(),
         }
     }
 }

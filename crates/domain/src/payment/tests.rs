@@ -114,12 +114,7 @@ fn at(now: Instant) -> Circumstances {
 }
 
 fn new_event(number: u128, occurred_at: Instant) -> NewEvent {
-    NewEvent {
-        id: EventId(Uuid::from_u128(number)),
-        occurred_at,
-        actor: Actor::System("test".into()),
-        request_id: None,
-    }
+    NewEvent { id: EventId(Uuid::from_u128(number)), occurred_at, actor: Actor::system("test"), request_id: None }
 }
 
 /// A payment with the history that led to it.
@@ -132,7 +127,7 @@ struct Life {
 impl Life {
     fn of(initiation: &Initiation) -> Life {
         let at = at(start());
-        let new = NewEvent { actor: Actor::User(initiation.initiated_by), ..new_event(1, at.now) };
+        let new = NewEvent { actor: Actor::user(initiation.initiated_by), ..new_event(1, at.now) };
         let (payment, event) =
             initiation.decide(PAYMENT, Some(&lease()), Some(&rent_paid()), &accounts(), at, new).unwrap();
         Life { payment, events: vec![event], at }

@@ -45,7 +45,7 @@ fn of_lease(sequence: i64, change: LeaseChange, reason: Option<Reason>, occurred
     let new = NewEvent {
         id: EventId(Uuid::nil()),
         occurred_at: at(occurred_at),
-        actor: Actor::System("test".into()),
+        actor: Actor::system("test"),
         request_id: None,
     };
     let event = LeaseEvent::new(LeaseId(LEASE), sequence, change, reason, new);
@@ -65,7 +65,7 @@ fn of_payment(kind: Kind, change: Change, reason: Option<Reason>, occurred_at: &
         previous_status: None,
         status: Status::Processing,
         occurred_at: at(occurred_at),
-        actor: Actor::System("test".into()),
+        actor: Actor::system("test"),
         request_id: None,
         reason,
         metadata: Snapshot {

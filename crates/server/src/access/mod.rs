@@ -1,5 +1,6 @@
-//! Who is calling: passwords, tokens, and the throttle on guessing.
+//! Who is calling: passwords, tokens, API keys, and the throttle on guessing.
 
+pub mod api_keys;
 pub mod passwords;
 pub mod sign_in;
 pub mod throttle;

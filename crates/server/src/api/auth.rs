@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directpay_domain::id::UserId;
+use directpay_domain::api_key::ApiKeySecret;
+use directpay_domain::id::{ApiKeyId, UserId};
+use directpay_domain::payment::Actor;
 use directpay_domain::user::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,19 +16,28 @@ use utoipa::ToSchema;
 use super::error::{ApiError, TokenError};
 use super::extract::body;
 use super::problem::{Always, OAuthProblem, Problem};
+use super::scopes;
+use crate::access::api_keys;
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
 
-/// A signed-in person.
+/// A signed-in person, or one for whom a program acts by an API key.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     /// Who.
     pub user_id: UserId,
     /// What the person may do.
     pub role: Role,
+    /// The key, if one was used; it has the scope of what is asked for.
+    api_key_id: Option<ApiKeyId>,
 }
 
 impl Caller {
+    /// Who acts, for histories.
+    pub fn actor(self) -> Actor {
+        Actor::User { id: self.user_id, api_key_id: self.api_key_id }
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(self) -> bool {
         self.role == Role::Admin
@@ -60,9 +71,26 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::unauthorized());
         }
-        let identity = app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
-        Ok(Caller { user_id: identity.user_id, role: identity.role })
+        let token = token.trim();
+        if ApiKeySecret::is_meant_by(token) {
+            return by_key(parts, app, token).await;
+        }
+        let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
     }
+}
+
+/// The owner of a key that may do what this request asks for.
+async fn by_key(parts: &Parts, app: &App, key: &str) -> Result<Caller, ApiError> {
+    let key = api_keys::present(app, key).await?;
+    tracing::Span::current().record("api_key_id", tracing::field::display(key.id));
+    let route = parts.extensions.get::<MatchedPath>();
+    let needed = route.and_then(|route| scopes::needed(&parts.method, route.as_str()));
+    let scope = needed.ok_or_else(ApiError::closed_to_api_keys)?;
+    if !key.scopes.contains(scope) {
+        return Err(ApiError::insufficient_scope(scope));
+    }
+    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id) })
 }
 
 /// The form of the token endpoint.
@@ -177,6 +205,10 @@ pub async fn revoke_token(State(app): State<App>, request: Request) -> Result<()
     let Some(token) = form.token else {
         return Err(TokenError::oauth("invalid_request", "token is needed"));
     };
+    if ApiKeySecret::is_meant_by(&token) {
+        let detail = "an API key is revoked by its owner: POST /api/v1/api-keys/{id}/revoke";
+        return Err(TokenError::oauth("unsupported_token_type", detail));
+    }
     sign_in::revoke(&app, &token).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use directpay_domain::api_key::Scope;
 use directpay_domain::id::PaymentId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::payment::Rejection;
@@ -10,6 +11,7 @@ use directpay_store::StoreError;
 
 use super::problem::{FieldProblem, OAuthProblem, PROBLEM_JSON, PaymentIdText, Problem};
 use super::request_id;
+use crate::access::api_keys::KeyError;
 use crate::access::passwords::PasswordError;
 use crate::access::sign_in::SignInError;
 use crate::intake::IntakeError;
@@ -97,7 +99,19 @@ impl ApiError {
 
     /// No, expired or forged credentials.
     pub fn unauthorized() -> ApiError {
-        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in and send the access token as a bearer token")
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "send an access token or an API key as a bearer token")
+    }
+
+    /// A key that lacks the scope of the operation.
+    pub fn insufficient_scope(scope: Scope) -> ApiError {
+        let detail = format!("this API key lacks the scope {scope}");
+        ApiError::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
+    }
+
+    /// An operation that no scope opens.
+    pub fn closed_to_api_keys() -> ApiError {
+        let detail = "no API key can do this; sign in with a password";
+        ApiError::new(StatusCode::FORBIDDEN, "closed_to_api_keys", detail)
     }
 
     /// May know that it exists, but may not do it.
@@ -211,6 +225,20 @@ impl From<StoreError> for ApiError {
             return ApiError::unavailable("the database does not answer");
         }
         ApiError::internal(&error)
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> ApiError {
+        let code = match error {
+            KeyError::Malformed => "api_key_malformed",
+            KeyError::OtherMode { .. } => "api_key_of_other_mode",
+            KeyError::Unknown => "api_key_unknown",
+            KeyError::Revoked => "api_key_revoked",
+            KeyError::Expired => "api_key_expired",
+            KeyError::Store(error) => return error.into(),
+        };
+        ApiError::new(StatusCode::UNAUTHORIZED, code, error.to_string())
     }
 }
 

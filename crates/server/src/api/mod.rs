@@ -1,6 +1,7 @@
 //! The HTTP interface: the table of routes and what surrounds every request.
 
 pub mod amount;
+pub mod api_keys;
 pub mod auth;
 pub mod bank_accounts;
 pub mod csv_file;
@@ -15,6 +16,7 @@ pub mod properties;
 pub mod reports;
 pub mod request_id;
 pub mod sandbox_clock;
+pub mod scopes;
 pub mod users;
 
 use std::time::Duration;
@@ -25,9 +27,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -51,10 +52,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
-    modifiers(&BearerTokens),
     tags(
         (name = "users", description = "People: landlords and renters"),
         (name = "sign-in", description = "Access and refresh tokens"),
+        (name = "API keys", description = "For programs that act for a person"),
         (name = "bank accounts", description = "Where money comes from and goes to"),
         (name = "properties", description = "What is let"),
         (name = "leases", description = "Who rents what, and what is due when"),
@@ -66,17 +67,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 )]
 struct Document;
 
-struct BearerTokens;
-
-impl Modify for BearerTokens {
-    fn modify(&self, document: &mut OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-        let components = document.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        document.security = Some(vec![utoipa::openapi::SecurityRequirement::new("bearer", Vec::<String>::new())]);
-    }
-}
-
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(users::create_user))
@@ -85,6 +75,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(users::list_users))
         .routes(routes!(auth::create_token))
         .routes(routes!(auth::revoke_token))
+        .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
+        .routes(routes!(api_keys::read_api_key))
+        .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(bank_accounts::create_bank_account))
         .routes(routes!(bank_accounts::list_bank_accounts))
         .routes(routes!(bank_accounts::set_primary_bank_account))
@@ -140,11 +133,13 @@ fn routes() -> OpenApiRouter<App> {
 }
 
 fn whole() -> (Router<App>, OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", routes())
         .routes(routes!(health::read_health))
         .routes(routes!(health::read_readiness))
-        .split_for_parts()
+        .split_for_parts();
+    scopes::describe(&mut document);
+    (routes, document)
 }
 
 /// The API document.
@@ -169,8 +164,14 @@ pub fn router(app: App) -> Router {
 }
 
 /// The collections, whose written form ends with a slash; all other paths are written without.
-const COLLECTIONS: [&str; 5] =
-    ["/api/v1/users", "/api/v1/bank-accounts", "/api/v1/properties", "/api/v1/leases", "/api/v1/payments"];
+const COLLECTIONS: [&str; 6] = [
+    "/api/v1/users",
+    "/api/v1/api-keys",
+    "/api/v1/bank-accounts",
+    "/api/v1/properties",
+    "/api/v1/leases",
+    "/api/v1/payments",
+];
 
 /// Every path works with and without its trailing slash.
 async fn in_written_form(mut request: Request, next: Next) -> Response {

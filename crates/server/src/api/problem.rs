@@ -106,7 +106,7 @@ problems! {
     }
     /// What an operation for some roles may answer.
     OfRole {
-        Forbidden = 403 "Signed in, but may not do it",
+        Forbidden = 403 "Signed in, but may not do it; or the API key lacks the scope",
     }
     /// What an operation may answer that a state can forbid.
     OfState {

@@ -23,8 +23,10 @@ pub fn current() -> String {
 pub async fn assign(request: Request, next: Next) -> Response {
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_sound(id));
     let id = given.map_or_else(|| clock::new_id().to_string(), str::to_owned);
-    let span =
-        tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!(
+        "request", request_id = %id, method = %request.method(), path = request.uri().path(),
+        api_key_id = tracing::field::Empty
+    );
     let mut response = CURRENT.scope(id.clone(), next.run(request)).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER.clone(), value);

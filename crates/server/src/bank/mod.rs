@@ -5,6 +5,7 @@ pub mod simulator;
 
 use std::future::Future;
 
+use directpay_domain::api_key::Mode;
 use directpay_domain::bank_account::{AccountNumber, AccountType};
 use directpay_domain::money::Amount;
 use directpay_domain::payment::{Reason, Reference};
@@ -111,6 +112,9 @@ pub trait BankConnection: Send + Sync + 'static {
 
     /// Whose time it lives in.
     fn time(&self) -> BankTime;
+
+    /// Whether it moves money.
+    fn mode(&self) -> Mode;
 
     /// Hands over a batch; one receipt for each instruction, in their order.
     fn submit(&self, batch: &[Instruction]) -> impl Future<Output = Result<Vec<Receipt>, BankSilent>> + Send;

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use directpay_domain::api_key::Mode;
 use directpay_domain::payment::{Reason, Reference};
 use directpay_domain::rail::DelayScale;
 use directpay_domain::time::SECOND_US;
@@ -94,6 +95,10 @@ impl BankConnection for Simulator {
 
     fn time(&self) -> BankTime {
         BankTime::Ours
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Test
     }
 
     async fn submit(&self, batch: &[Instruction]) -> Result<Vec<Receipt>, BankSilent> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use directpay_domain::id::PaymentId;
-use directpay_domain::payment::Command;
+use directpay_domain::payment::{Actor, Command};
 use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::{StoreError, work};
@@ -136,8 +136,7 @@ async fn record<B>(
 ) -> Result<(), StoreError> {
     let app = &shift.app;
     let (mut done, mut unknown, mut refused, mut commands) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
-    let instructed =
-        |payment_id, command| instruct::payment(app, payment_id, command, instruct::system(COMPONENT), None);
+    let instructed = |payment_id, command| instruct::payment(app, payment_id, command, Actor::system(COMPONENT), None);
     for (name, receipt) in asked {
         let (payment_id, attempt) = *name;
         match receipt {

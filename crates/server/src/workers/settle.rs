@@ -1,7 +1,7 @@
 //! Recording what the bank tells.
 
 use anyhow::Context;
-use directpay_domain::payment::{Command, Status};
+use directpay_domain::payment::{Actor, Command, Status};
 use directpay_store::payments::{self, Instructed};
 use directpay_store::{StoreError, bank_book};
 
@@ -87,5 +87,5 @@ fn command(app: &App, notice: &Notice) -> Instructed {
         BankOutcome::Refused(reason) => Command::Refuse { attempt, reason: reason.clone() },
         BankOutcome::Returned(reason) => Command::Return { attempt, reason: reason.clone() },
     };
-    instruct::payment(app, notice.reference.payment_id, command, instruct::system(COMPONENT), None)
+    instruct::payment(app, notice.reference.payment_id, command, Actor::system(COMPONENT), None)
 }

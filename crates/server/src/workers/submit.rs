@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Context;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId};
 use directpay_domain::payment::initiate::Acceptance;
-use directpay_domain::payment::{Command, Kind, Payment, Reason, Status, WorkKind};
+use directpay_domain::payment::{Actor, Command, Kind, Payment, Reason, Status, WorkKind};
 use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::work::{self, Claim, SealedAccount, Taken};
@@ -209,7 +209,7 @@ async fn prepare<B>(tx: &mut Tx, shift: &Shift<B>, taken: &[Taken], mut held: He
                 let objection = accounts.objection(payment).or_else(|| refusal(payment, &restricted));
                 let objection = objection.or_else(|| nothing_to_refund(payment, &not_settled));
                 let command = objection.map_or(Command::Submit, |reason| Command::Cancel(Some(reason)));
-                commands.push(instruct::payment(app, one.payment_id, command, instruct::system(COMPONENT), None));
+                commands.push(instruct::payment(app, one.payment_id, command, Actor::system(COMPONENT), None));
                 ready.insert(one.payment_id, instruction);
             }
         }

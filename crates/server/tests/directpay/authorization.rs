@@ -3,6 +3,7 @@
 //! The operations come from the document, so that a new endpoint cannot be forgotten: one that this table does not know
 //! fails the test.
 
+use directpay_domain::api_key::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -50,6 +51,13 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
     let refused = |landlord, renter| AreRefused { landlord, renter };
     let (parameter, body, right, status, strangers) = match operation.id.as_str() {
         "create_user" | "create_token" | "revoke_token" | "read_health" | "read_readiness" => return None,
+        "create_api_key" => {
+            let body = json!({"name": "Matrix", "scopes": ["users:read"]});
+            ("", body, Right::Renter, 201, SeeTheirOwn)
+        }
+        "list_api_keys" => ("", none, Right::Renter, 200, SeeNothing),
+        "read_api_key" => (things.key.as_str(), none, Right::Renter, 200, FindNothing),
+        "revoke_api_key" => (things.key.as_str(), none, Right::Admin, 200, FindNothing),
         "read_me" => ("", none, Right::Renter, 200, SeeTheirOwn),
         "read_user" => (landlord, none, Right::Renter, 200, FindNothing),
         "list_users" => ("LANDLORD", none, Right::Renter, 200, SeeNothing),
@@ -153,6 +161,8 @@ struct Things {
     unsigned: String,
     /// Another one and a mandate on it.
     mandate: String,
+    /// A key of the renter's.
+    key: String,
     /// Queries of reports.
     of_landlord: String,
     month_of_landlord: String,
@@ -180,6 +190,7 @@ impl Things {
         let mandate = json!({"cap": "1", "idempotency_key": "mandate"});
         let mandate = home.renter.post(&path, &mandate).await.must(201).id();
         Things {
+            key: home.renter.make_key(&["users:read"]).await.id(),
             unsigned,
             mandate: format!("{signed} {mandate}"),
             charge: format!("{} {charge}", home.lease),
@@ -232,6 +243,52 @@ fn an_unrelated_person_reaches_nothing_by_any_operation_of_the_document() {
         let history = home.landlord.history(&things.payment).await;
         assert_eq!(event_types(&history), ["initiated", "processing", "completed"]);
     });
+}
+
+#[test]
+fn a_key_does_what_its_owner_may_within_its_scope_and_nothing_else() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let things = Things::of(&home).await;
+        let all = Scope::ALL.map(Scope::name);
+        let strangers = [app.sign_up("LANDLORD").await, app.sign_up("RENTER").await];
+        let strangers = [strangers[0].program(&all).await, strangers[1].program(&all).await];
+        let secrets = secrets(&home, &things);
+        let (mut opened, mut closed) = (0, 0);
+        for operation in operations(&document()) {
+            let Some(attempt) = attempt(&operation, &home, &things) else { continue };
+            let owner = match attempt.right {
+                // Administrators have no keys; what they may read of reports is the landlord's.
+                Right::Landlord | Right::Admin => &home.landlord,
+                Right::Renter => &home.renter,
+            };
+            let scope = operation.scope();
+            let others: Vec<_> = all.into_iter().filter(|name| Some(*name) != scope.as_deref()).collect();
+            let without = owner.make_key(&others).await;
+            let refusal = send(app, Some(&owner.with_key(&without)), &operation.method, &attempt).await;
+            revoke(owner, &without).await;
+            assert_reveals_nothing(&refusal, &secrets);
+            let Some(scope) = scope else {
+                refusal.refuses(403, "closed_to_api_keys");
+                closed += 1;
+                continue;
+            };
+            assert!(refusal.refuses(403, "insufficient_scope").text_of("detail").ends_with(&scope));
+            for stranger in &strangers {
+                let answer = send(app, Some(stranger), &operation.method, &attempt).await;
+                assert_kept_away(&answer, stranger, &attempt, &secrets);
+            }
+            let with = owner.make_key(&[scope.as_str()]).await;
+            send(app, Some(&owner.with_key(&with)), &operation.method, &attempt).await.must(attempt.status);
+            revoke(owner, &with).await;
+            opened += 1;
+        }
+        assert!(45 <= opened && closed == 5, "{opened} {closed}");
+    });
+}
+
+async fn revoke(owner: &Visitor<'_>, key: &Answer) {
+    owner.post(&format!("/api/v1/api-keys/{}/revoke", key.id()), &Value::Null).await.must(200);
 }
 
 async fn send(app: &TestApp, who: Option<&Visitor<'_>>, method: &Method, attempt: &Attempt) -> Answer {
@@ -292,10 +349,12 @@ fn what_is_there_for_others_cannot_be_told_from_what_is_not_there() {
     on_both(async |app| {
         let home = app.home().await;
         let payment = home.paid("rent").await.id();
+        let key = home.renter.make_key(&["users:read"]).await.id();
         let stranger = app.sign_up("LANDLORD").await;
         let nothing = "01890000-0000-7000-8000-000000000000";
         for (path, id) in [
             ("/api/v1/users/{}", home.renter.id.as_str()),
+            ("/api/v1/api-keys/{}", &key),
             ("/api/v1/bank-accounts/user/{}", &home.renter.id),
             ("/api/v1/properties/{}", &home.property),
             ("/api/v1/properties/landlord/{}", &home.landlord.id),

@@ -1,5 +1,6 @@
 //! Bad input of every kind: each has its status, code and field, none is a 5xx, and none leaves a trace.
 
+mod api_keys;
 mod charges;
 mod clock;
 mod refunds;
@@ -98,6 +99,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         paths(&mut cases);
         tokens(&mut cases);
         clock::add(&mut cases);
+        api_keys::add(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
         let mut before = app.contents().await;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use directpay_domain::api_key::Scope;
+use directpay_server::api::scopes::{self, Access};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The document as the server makes it.
 pub(crate) fn document() -> Value {
@@ -19,6 +21,17 @@ pub(crate) struct Operation {
     /// Nobody has to sign in for it.
     pub(crate) is_open: bool,
     pub(crate) body: Value,
+}
+
+impl Operation {
+    /// The scope by which an API key opens it, if one does.
+    pub(crate) fn scope(&self) -> Option<String> {
+        let ways = self.body["security"].as_array()?;
+        let mut scopes = ways.iter().filter_map(|way| way["api_key"].as_array());
+        let scope = scopes.next()?.first()?.as_str()?.to_owned();
+        assert!(scopes.next().is_none(), "{} has two", self.id);
+        Some(scope)
+    }
 }
 
 pub(crate) fn operations(document: &Value) -> Vec<Operation> {
@@ -58,11 +71,28 @@ fn the_committed_document_is_up_to_date() {
 }
 
 #[test]
-fn it_is_openapi_3_1_with_one_way_to_sign_in() {
+fn it_is_openapi_3_1_with_two_ways_to_say_who_calls() {
     let document = document();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
-    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!((&schemes["bearer"]["scheme"], &schemes["api_key"]["scheme"]), (&json!("bearer"), &json!("bearer")));
     assert!(document["info"]["version"].is_string() && document["info"]["description"].is_string());
+}
+
+#[test]
+fn every_operation_says_what_an_api_key_needs_for_it() {
+    for operation in operations(&document()) {
+        let id = &operation.id;
+        let access = scopes::access(id);
+        let access = access.unwrap_or_else(|| panic!("the operation {id} is new: say in api/scopes.rs who may use it"));
+        assert_eq!(access == Access::Open, operation.is_open, "{id}");
+        let scope = if let Access::Scoped(scope) = access { Some(scope.name()) } else { None };
+        assert_eq!(operation.scope().as_deref(), scope, "{id}");
+        let reads = operation.method == Method::GET;
+        assert!(scope.is_none_or(|scope| scope.ends_with(if reads { ":read" } else { ":write" })), "{id}: {scope:?}");
+        assert_eq!(scopes::needed(&operation.method, &operation.path).map(Scope::name), scope, "{id}");
+    }
+    assert_eq!(scopes::access("something_new"), None);
 }
 
 #[test]

@@ -67,6 +67,9 @@ fn every_list_has_pages() {
                 .await
                 .must(201);
         };
+        for _ in 0..3 {
+            home.renter.make_key(&["users:read"]).await;
+        }
         years(2030, 2031).await;
         years(2032, 2033).await;
         let admin = app.admin().await;
@@ -79,6 +82,7 @@ fn every_list_has_pages() {
             (&home.renter, "/api/v1/leases/".to_owned(), 7),
             (&home.landlord, format!("/api/v1/leases/renter/{}", home.renter.id), 7),
             (&home.renter, format!("/api/v1/leases/property/{}", home.property), 3),
+            (&home.renter, "/api/v1/api-keys/".to_owned(), 3),
             (&home.landlord, "/api/v1/users/role/RENTER".to_owned(), 1),
             (&admin, "/api/v1/users/role/RENTER".to_owned(), 3),
         ] {

@@ -1,4 +1,5 @@
-//! A planted account number and password are found nowhere: not in logs at trace level, not in answers, not in the database.
+//! A planted account number and password, and drawn API keys, are found nowhere: not in logs at trace level, not in answers (a key
+//! in one), not in the database.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -8,11 +9,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::harness::{Home, POST, TestApp, account, on_both, terms, until, with};
+use crate::harness::{GET, Home, POST, TestApp, account, on_both, terms, until, with};
 
 const NUMBER: &str = "48291736450918273";
 const OTHER_NUMBER: &str = "59302847561029384";
 const SECRET: &str = "quaint walrus ledger 77 plum";
+const PLANTED: [&str; 3] = [NUMBER, OTHER_NUMBER, SECRET];
 
 /// Everything that is logged in this process.
 #[derive(Clone, Default)]
@@ -40,15 +42,22 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let keys = Mutex::new(Vec::new());
     on_both(async |app| {
         drive(app).await;
-        assert_absent("answers", app.transcript().as_bytes());
+        let key = drive_with_a_key(app).await;
+        keys.lock().unwrap().push(key.clone());
+        let planted = [PLANTED.as_slice(), &[key.secret(), key.random()]].concat();
+        assert_absent("answers", &PLANTED, app.transcript().as_bytes());
+        for form in [key.secret(), key.random()] {
+            assert_eq!(app.transcript().matches(form).count(), 1, "the key is in one answer");
+        }
         for (table, text) in app.contents().await {
-            assert_absent(&table, text.as_bytes());
+            assert_absent(&table, &planted, text.as_bytes());
         }
         let mut files = 0;
         for file in std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
-            assert_absent(&file.display().to_string(), &std::fs::read(&file).unwrap());
+            assert_absent(&file.display().to_string(), &planted, &std::fs::read(&file).unwrap());
             files += 1;
         }
         // SQLite: the database, its log, its shared memory and the lock; both: the secrets.
@@ -57,11 +66,34 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
     let log = log.0.lock().unwrap();
     assert!(100_000 < log.len(), "the log has {} bytes: nothing was captured", log.len());
     assert!(String::from_utf8_lossy(&log).contains("answered"));
-    assert_absent("the log", &log);
+    assert_absent("the log", &PLANTED, &log);
+    for key in keys.lock().unwrap().iter() {
+        assert_absent("the log", &[key.secret(), key.random()], &log);
+        // Requests by it are found by its id, and so are warnings about it.
+        assert!(String::from_utf8_lossy(&log).contains(&format!("api_key_id={}", key.id)));
+    }
 }
 
-fn assert_absent(place: &str, bytes: &[u8]) {
-    for planted in [NUMBER, OTHER_NUMBER, SECRET] {
+/// A key that was drawn.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    secret: String,
+}
+
+impl Key {
+    fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// What nobody can guess, without what follows from it.
+    fn random(&self) -> &str {
+        &self.secret[8..35]
+    }
+}
+
+fn assert_absent(place: &str, planted: &[&str], bytes: &[u8]) {
+    for planted in planted.iter().copied() {
         for form in [planted.to_owned(), BASE64.encode(planted), planted.replace(' ', "+"), planted.replace(' ', "%20")]
         {
             let at = bytes.windows(form.len()).position(|window| window == form.as_bytes());
@@ -109,6 +141,33 @@ async fn drive(app: &TestApp) {
     let home = app.home().await;
     pay(&home, &keeper.id, &keeper.token, &mine).await;
     app.token_by_refresh(&keeper.refresh_token).await.must(200);
+}
+
+/// Everything in which a key goes in, where it belongs and where it does not.
+async fn drive_with_a_key(app: &TestApp) -> Key {
+    let renter = app.sign_up("RENTER").await;
+    let made = renter.make_key(&["users:read"]).await;
+    let (secret, program) = (made.text_of("key"), renter.with_key(&made));
+    let keys = "/api/v1/api-keys/";
+    program.get("/api/v1/users/me").await.must(200);
+    program.get(keys).await.refuses(403, "closed_to_api_keys");
+    program.get("/api/v1/payments/").await.refuses(403, "insufficient_scope");
+    app.call(GET, "/api/v1/users/me").bearer(&format!("{secret}x")).send().await.must(401);
+    app.call(GET, "/api/v1/users/me").header("Authorization", &secret).send().await.must(401);
+    for field in ["scopes", "expires_at", "user_id"] {
+        let body = json!({"name": "A program", "scopes": ["users:read"]});
+        renter.post(keys, &with(&body, field, json!(secret))).await.must(422);
+    }
+    renter.post(keys, &json!({"name": "A program", "scopes": [secret]})).await.must(422);
+    app.call(POST, "/api/v1/auth/revoke").form(&[("token", secret.as_str())]).send().await.must(400);
+    app.token_by_refresh(&secret).await.must(400);
+    app.token_by_password(&secret, &secret).await.must(400);
+    renter.get(keys).await.must(200);
+    let path = format!("{keys}{}", made.id());
+    renter.post(&format!("{path}/revoke"), &json!(null)).await.must(200);
+    program.get("/api/v1/users/me").await.refuses(401, "api_key_revoked");
+    renter.get(&path).await.must(200);
+    Key { id: made.id(), secret }
 }
 
 async fn pay(home: &Home<'_>, keeper: &str, token: &str, mine: &str) {

@@ -45,7 +45,7 @@ fn a_payment_comes_with_its_first_event_and_its_work() {
         assert_eq!(world.find(payment.terms.id).await, *payment.as_ref());
         let history = world.history(payment.terms.id).await;
         assert_eq!(history.len(), 1);
-        assert_eq!(history[0].actor, Actor::System("contract".into()), "who was said to have acted");
+        assert_eq!(history[0].actor, Actor::system("contract"), "who was said to have acted");
         world.assert_is_fold(payment.terms.id, Status::Pending).await;
         assert_eq!(world.count("SELECT COUNT(*) FROM due_work WHERE what = 'SUBMIT' AND attempt = 1").await, 1);
         assert_eq!(world.count("SELECT COUNT(*) FROM postings").await, 0);

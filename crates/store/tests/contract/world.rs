@@ -251,12 +251,7 @@ impl World {
     }
 
     pub(crate) fn new_event(&self) -> NewEvent {
-        NewEvent {
-            id: EventId(self.id()),
-            occurred_at: self.now(),
-            actor: Actor::System("contract".into()),
-            request_id: None,
-        }
+        NewEvent { id: EventId(self.id()), occurred_at: self.now(), actor: Actor::system("contract"), request_id: None }
     }
 
     pub(crate) fn fresh(&self, initiation: Initiation) -> Fresh {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::initiate::Initiation;
 use super::*;
+use crate::id::ApiKeyId;
 
 const FROZEN: &str = include_str!("../../../tests/event_forms.txt");
 
@@ -12,7 +13,7 @@ fn notes() -> Metadata {
     Metadata::parse(object.as_object().cloned().unwrap()).unwrap()
 }
 
-/// One history with every type of event, and the first events of two refunds.
+/// One history with every type of event, the first events of two refunds, and one that a program caused.
 fn events() -> Vec<Event> {
     let mut life = Life::of(&Initiation { metadata: Some(notes()), currency: Some(Currency::USD), ..initiation() });
     life.submit();
@@ -29,9 +30,11 @@ fn events() -> Vec<Event> {
     events.extend(Life::of(&Initiation { initiated_by: LANDLORD, rail: Some(Rail::Wire), ..initiation() }).events);
     events.extend(Life::of(&super::refunds::refund()).events);
     for event in events.iter_mut().skip(1).step_by(2) {
-        event.actor = Actor::User(RENTER);
+        event.actor = Actor::user(RENTER);
         event.request_id = Some("0190-request".into());
     }
+    let key = Actor::User { id: RENTER, api_key_id: Some(ApiKeyId(Uuid::from_u128(0xe1))) };
+    events.extend(events.last().cloned().map(|event| Event { actor: key, ..event }));
     events
 }
 

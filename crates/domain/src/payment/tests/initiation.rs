@@ -253,5 +253,5 @@ fn the_first_event_holds_all_that_the_payment_is_rebuilt_from() {
     let life = Life::of(&spelled_out());
 
     assert_eq!(Payment::fold(&life.events), Ok(life.payment));
-    assert_eq!(life.events[0].actor, Actor::User(RENTER));
+    assert_eq!(life.events[0].actor, Actor::user(RENTER));
 }

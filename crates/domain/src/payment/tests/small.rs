@@ -68,7 +68,7 @@ fn names_are_read_in_any_case_and_serialized_as_they_are() {
 fn an_event_names_its_actor_by_id_only() {
     let mut event = Life::by(Rail::Wire).events.remove(0);
     assert_eq!((event.acting_user(), event.actor_id()), (Some(RENTER), RENTER.to_string()));
-    event.actor = Actor::System("submit-worker".into());
+    event.actor = Actor::system("submit-worker");
     assert_eq!((event.acting_user(), event.actor_id()), (None, "submit-worker".into()));
 }
 

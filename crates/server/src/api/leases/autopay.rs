@@ -10,7 +10,7 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease_event::{DrawName, LeaseChange};
 use directpay_domain::payment::initiate::Acceptance;
-use directpay_domain::payment::{Actor, Command, Reason};
+use directpay_domain::payment::{Command, Reason};
 use directpay_store::autopay::{self as mandates, Draw, Mandate};
 use directpay_store::bank_accounts::{self, BankAccount};
 use directpay_store::lease_ledger::LeaseLedger;
@@ -327,7 +327,7 @@ async fn give_up_announced(tx: &mut Tx, mandate: &Mandate) -> Result<(), ApiErro
 /// Cancels a payment, and says whether that was possible.
 async fn cancel(app: &App, tx: &mut Tx, caller: Caller, payment_id: PaymentId) -> Result<bool, ApiError> {
     let reason = Reason::new("CANCELLED_BY_INITIATOR", "The renter did not want this draw");
-    let (actor, request_id) = (Actor::User(caller.user_id), Some(request_id::current()));
+    let (actor, request_id) = (caller.actor(), Some(request_id::current()));
     let instructed = instruct::payment(app, payment_id, Command::Cancel(Some(reason)), actor, request_id);
     let recorded = payments::record(tx, &[instructed]).await?.pop();
     Ok(matches!(recorded, Some(Recorded::Now(_))))

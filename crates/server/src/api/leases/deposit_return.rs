@@ -9,7 +9,6 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::lease::LeaseTerms;
 use directpay_domain::money::{Amount, Currency, format_minor};
-use directpay_domain::payment::Actor;
 use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::rail::Rail;
 use directpay_domain::text::Line;
@@ -297,7 +296,7 @@ async fn send_back(
         currency: None,
         metadata: None,
     };
-    let (event, at) = instruct::new_event(app, Actor::User(caller.user_id), Some(request_id::current()));
+    let (event, at) = instruct::new_event(app, caller.actor(), Some(request_id::current()));
     let fresh = Fresh { initiation, payment_id: refund.payment_id, event, at };
     match payments::initiate(tx, &[fresh]).await?.pop() {
         Some(Outcome::Initiated(_)) => Ok(()),

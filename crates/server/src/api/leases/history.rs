@@ -54,6 +54,10 @@ pub struct LeaseEventView {
     actor_type: &'static str,
     /// The person's id, or the component's name.
     actor_id: String,
+    /// The person's API key, where a program acted by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    actor_api_key_id: Option<Uuid>,
     /// The request that led to it, if one did.
     request_id: Option<String>,
     /// Why, where there is a why.
@@ -64,8 +68,8 @@ impl LeaseEventView {
     fn new(event: LeaseEvent) -> Result<LeaseEventView, ApiError> {
         let mut written = serde_json::to_value(&event.change).map_err(|error| ApiError::internal(&error))?;
         let (actor_type, actor_id) = match &event.actor {
-            Actor::User(user) => ("USER", user.to_string()),
-            Actor::System(component) => ("SYSTEM", component.clone()),
+            Actor::User { id, .. } => ("USER", id.to_string()),
+            Actor::System { id } => ("SYSTEM", id.clone()),
         };
         Ok(LeaseEventView {
             id: event.id.0,
@@ -75,6 +79,7 @@ impl LeaseEventView {
             occurred_at: event.occurred_at,
             actor_type,
             actor_id,
+            actor_api_key_id: event.actor.api_key_id().map(|id| id.0),
             request_id: event.request_id,
             reason: event.reason.map(|Reason { code, text }| ReasonView { code, text }),
         })

@@ -8,7 +8,7 @@ use directpay_domain::invalid::Invalid;
 use directpay_domain::late_fee::{DueRoll, Fee, FeeKind, Frequency, LateFeeRule};
 use directpay_domain::lease_event::LeaseChange;
 use directpay_domain::money::{Amount, Currency};
-use directpay_domain::payment::{Actor, Command, Reason};
+use directpay_domain::payment::{Command, Reason};
 use directpay_domain::policy::{Policy, PolicySpan};
 use directpay_domain::share::BasisPoints;
 use directpay_domain::text::Line;
@@ -110,7 +110,7 @@ async fn cancel_pending(app: &App, tx: &mut Tx, caller: Caller, id: LeaseId, rea
         .into_iter()
         .map(|PendingRent { payment_id, .. }| {
             let reason = Reason::new("PAYMENTS_BLOCKED", format!("The landlord blocked payments: {reason}"));
-            let (actor, request_id) = (Actor::User(caller.user_id), Some(request_id::current()));
+            let (actor, request_id) = (caller.actor(), Some(request_id::current()));
             instruct::payment(app, payment_id, Command::Cancel(Some(reason)), actor, request_id)
         })
         .collect();

@@ -69,6 +69,10 @@ pub struct ActorView {
     id: String,
     /// The person's name as it is today; null for a component.
     name: Option<String>,
+    /// The person's API key, where a program acted by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    api_key_id: Option<Uuid>,
 }
 
 /// Why.
@@ -134,10 +138,10 @@ impl AccountSnapshotView {
 impl EventView {
     fn new(event: Event, names: &[users::Named], hidden: Hidden) -> EventView {
         let (kind, name) = match &event.actor {
-            Actor::User(user) => {
-                ("USER", names.iter().find(|named| named.id == user.0).map(|named| named.full_name.clone()))
+            Actor::User { id, .. } => {
+                ("USER", names.iter().find(|named| named.id == id.0).map(|named| named.full_name.clone()))
             }
-            Actor::System(_) => ("SYSTEM", None),
+            Actor::System { .. } => ("SYSTEM", None),
         };
         EventView {
             id: event.id.0,
@@ -146,7 +150,7 @@ impl EventView {
             previous_status: event.previous_status.map(Status::name),
             status: event.status.name(),
             occurred_at: event.occurred_at,
-            actor: ActorView { kind, id: event.actor_id(), name },
+            actor: ActorView { kind, id: event.actor_id(), name, api_key_id: event.actor.api_key_id().map(|id| id.0) },
             request_id: event.request_id,
             reason: event.reason.map(|Reason { code, text }| ReasonView { code, text }),
             metadata: SnapshotView {

@@ -11,7 +11,7 @@ use axum::response::Response;
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::initiate::FieldError;
-use directpay_domain::payment::{Actor, Command, Payment, Reason, Status};
+use directpay_domain::payment::{Command, Payment, Reason, Status};
 use directpay_domain::rail::Rail;
 use directpay_domain::user::Role;
 use directpay_store::payments::{self, Filter, Fresh, Initiated, Instructed, Outcome, Recorded};
@@ -55,7 +55,7 @@ pub async fn initiate_payment(
 ) -> Result<Response, ApiError> {
     let key = header.with_body(request.idempotency_key.as_deref())?;
     let initiation = request.parse(caller, key)?;
-    let (event, at) = instruct::new_event(&app, Actor::User(caller.user_id), Some(request_id::current()));
+    let (event, at) = instruct::new_event(&app, caller.actor(), Some(request_id::current()));
     let fresh = Fresh { payment_id: PaymentId(clock::new_id()), event, at, initiation };
     match app.intake.submit(fresh).await? {
         Outcome::Initiated(initiated) => answer(&app, &initiated, caller).await,
@@ -264,8 +264,7 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
     if payment.terms.initiated_by != caller.user_id {
         return Err(ApiError::forbidden("only who initiated the payment may do this"));
     }
-    let instructed: Instructed =
-        instruct::payment(app, id, command, Actor::User(caller.user_id), Some(request_id::current()));
+    let instructed: Instructed = instruct::payment(app, id, command, caller.actor(), Some(request_id::current()));
     let recorded = payments::record(&mut tx, &[instructed]).await?.pop();
     match recorded {
         Some(Recorded::Now(payment)) => {

@@ -56,6 +56,21 @@ impl<'a> Visitor<'a> {
         self.call(PATCH, path).send().await
     }
 
+    /// Makes an API key and shows it.
+    pub(crate) async fn make_key(&self, scopes: &[&str]) -> Answer {
+        self.post("/api/v1/api-keys/", &json!({"name": "A program", "scopes": scopes})).await.must(201)
+    }
+
+    /// A program that acts for this person by a key of its own.
+    pub(crate) async fn program(&self, scopes: &[&str]) -> Visitor<'a> {
+        self.with_key(&self.make_key(scopes).await)
+    }
+
+    pub(crate) fn with_key(&self, made: &Answer) -> Visitor<'a> {
+        let (app, id, email) = (self.app, self.id.clone(), self.email.clone());
+        Visitor { app, id, email, token: made.text_of("key"), refresh_token: String::new() }
+    }
+
     pub(crate) async fn link_account(&self, number: &str) -> Answer {
         self.post("/api/v1/bank-accounts/", &account(number)).await.must(201)
     }

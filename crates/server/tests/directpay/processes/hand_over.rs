@@ -151,7 +151,7 @@ async fn intends_and_dies(db: &Db, id: &str, claim: Duration) {
     let event = || NewEvent {
         id: clock::new_id().into(),
         occurred_at: clock.business(),
-        actor: Actor::System("submit-worker".to_owned()),
+        actor: Actor::system("submit-worker"),
         request_id: None,
     };
     let submit = Instructed {

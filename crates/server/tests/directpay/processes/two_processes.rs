@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use directpay_server::clock::Stopwatch;
 
-use super::lease::Renter;
+use serde_json::{Value, json};
+
+use super::lease::{Renter, arrive, client, make, read};
 use super::place::Place;
 use super::process::Process;
 
@@ -32,6 +34,38 @@ async fn a_worker_takes_up_what_another_process_accepted() {
     latencies.sort();
     println!("from acceptance to COMPLETED: {latencies:?}");
     worker.stop();
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_in_one_process_is_refused_by_the_other_at_once() {
+    let place = Place::on_postgres();
+    let servers = [place.serve(&["--no-workers"]), place.serve(&["--no-workers"])];
+    let client = client();
+    let (_, token, _) = arrive(&client, &servers[0].url, "LANDLORD").await;
+    let asks = async |server: &Process, key: &str| {
+        let call = client.get(format!("{}/api/v1/users/me", server.url)).bearer_auth(key);
+        let answer = call.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["code"].clone())
+    };
+    for (makes, ends) in [(0, 0), (0, 1), (1, 0)] {
+        let body = json!({"name": "A program", "scopes": ["users:read"]});
+        let made = make(&client, &servers[makes].url, &token, "api-keys", &body).await;
+        let key = made["key"].as_str().unwrap();
+        // Long enough for anything that a process would remember of it.
+        for _ in 0..20 {
+            for server in &servers {
+                assert_eq!(asks(server, key).await, (200, Value::Null));
+            }
+        }
+        let path = format!("{}/api/v1/api-keys/{}/revoke", servers[ends].url, made["id"].as_str().unwrap());
+        read(client.post(path).bearer_auth(&token).send().await.unwrap()).await;
+        for server in &servers {
+            assert_eq!(asks(server, key).await, (401, json!("api_key_revoked")));
+        }
+    }
+    for server in servers {
+        server.stop();
+    }
 }
 
 #[test]
