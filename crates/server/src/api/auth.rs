@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -27,6 +28,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who sends these headers, by what is true now.
+    pub fn of(headers: &HeaderMap, app: &App) -> Result<Caller, ApiError> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::unauthorized());
+        }
+        let identity = app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        Ok(Caller { user_id: identity.user_id, role: identity.role })
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(self) -> bool {
         self.role == Role::Admin
@@ -55,13 +67,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Caller, ApiError> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(ApiError::unauthorized());
-        }
-        let identity = app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
-        Ok(Caller { user_id: identity.user_id, role: identity.role })
+        Caller::of(&parts.headers, app)
     }
 }
 

@@ -16,8 +16,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 12] = [
     "payments",
+    "feed",
     "refunded_payments",
     "events",
     "postings",
