@@ -115,12 +115,7 @@ impl Listeners {
         }
         *taken += 1;
         drop(seats);
-        let seat = Seat {
-            listeners: self.clone(),
-            user,
-            news: self.0.news.subscribe(),
-            stop: self.0.stop.subscribe(),
-        };
+        let seat = Seat { listeners: self.clone(), user, news: self.0.news.subscribe(), stop: self.0.stop.subscribe() };
         self.0.arrival.notify_one();
         Ok(seat)
     }

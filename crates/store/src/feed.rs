@@ -147,7 +147,8 @@ pub async fn page(tx: &mut Tx, reader: Reader, after: i64, limit: i64) -> Result
     const OF_LANDLORD: Sql = entries!(" AND f.landlord_id = $4");
     // The renter's leases are looked up once, and not for each event.
     const OF_RENTER: Sql = Sql {
-        sqlite: entries!(" AND f.lease_id IN (SELECT lr.lease_id FROM lease_renters lr WHERE lr.renter_id = $4)").sqlite,
+        sqlite: entries!(" AND f.lease_id IN (SELECT lr.lease_id FROM lease_renters lr WHERE lr.renter_id = $4)")
+            .sqlite,
         postgres: entries!(
             " AND f.lease_id = ANY (ARRAY(SELECT lr.lease_id FROM lease_renters lr WHERE lr.renter_id = $4))"
         )
@@ -211,9 +212,8 @@ pub async fn number(db: &Db) -> Result<Numbered, StoreError> {
 /// Most rounds of an idle system end here, with a read.
 async fn anything_waits(db: &Db) -> Result<bool, StoreError> {
     let mut tx = db.begin_read().await?;
-    let (waits,): (bool,) = tx
-        .fetch_one("SELECT EXISTS (SELECT 1 FROM feed_waiting) OR EXISTS (SELECT 1 FROM feed_before)", ())
-        .await?;
+    let (waits,): (bool,) =
+        tx.fetch_one("SELECT EXISTS (SELECT 1 FROM feed_waiting) OR EXISTS (SELECT 1 FROM feed_before)", ()).await?;
     Ok(waits)
 }
 

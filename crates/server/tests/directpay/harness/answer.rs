@@ -3,8 +3,8 @@
 use std::ops::Index;
 
 use directpay_domain::time::Instant;
-use reqwest::{RequestBuilder, Response};
 use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use uuid::Uuid;
 
