@@ -156,6 +156,8 @@ impl Listeners {
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the feed cannot be read");
                     tokio::time::sleep(AFTER_FAILURE).await;
+                    // From the end on: a damaged event must stop nobody but those who may see it, and each reads what is missing.
+                    after = None;
                 }
             }
         }
@@ -170,7 +172,8 @@ struct Read {
 
 /// Reads what is new behind `after`.
 ///
-/// For the first time it says only where the feed ends: who has read up to an earlier end by then knows that something is missing.
+/// For the first time it says only where the feed ends: who has read up to an earlier end by then knows that something is
+/// missing.
 async fn read_news(db: &Db, after: Option<i64>) -> Result<Read, StoreError> {
     let mut tx = db.begin_stale_read().await?;
     let head = feed::head(&mut tx).await?;

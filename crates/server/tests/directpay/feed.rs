@@ -171,7 +171,7 @@ fn a_listener_hears_what_was_and_what_comes_and_misses_nothing_in_between() {
         home.paid("before").await;
         let before = pulled_when_there_are(&home.landlord, 3).await;
         let mut listener = Listener::open(listening(&home.landlord, "")).await;
-        assert_eq!(listener.block().await.unwrap(), ": the feed\nretry: 2000");
+        assert_eq!(listener.block().await.unwrap(), "retry: 2000\n: the feed");
         assert_eq!(listener.take(before.len()).await, before);
 
         home.paid("meanwhile").await;

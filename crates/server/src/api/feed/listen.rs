@@ -6,12 +6,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use directpay_store::StoreError;
 use directpay_store::feed::Entry;
 use directpay_store::users::Named;
 use futures_util::stream;
@@ -26,7 +28,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::Query;
 use crate::api::problem::{Always, OfList, OfMany, SignedIn};
 use crate::app::App;
-use crate::feed::{AFTER_FAILURE, Part, Seat};
+use crate::feed::{AFTER_FAILURE, News, Part, Seat};
 
 /// Events that a listener reads at once of what it has missed.
 const PART_MAX: i64 = 100;
@@ -173,7 +175,7 @@ impl Listener {
     }
 
     /// Takes what is new, unless something before it is missing.
-    fn take(&mut self, news: &crate::feed::News) -> Option<()> {
+    fn take(&mut self, news: &News) -> Option<()> {
         let Part { after, page, names } = &news.part;
         if page.through <= self.after {
             return Some(());
@@ -214,7 +216,7 @@ impl Listener {
 /// What a listener gets next.
 enum Step {
     Read(Part),
-    News(std::sync::Arc<crate::feed::News>),
+    News(Arc<News>),
     Nothing,
     Over,
 }
@@ -251,7 +253,7 @@ async fn go_on(app: &App, seat: &mut Seat, pace: &Pace, caller: Caller, after: i
     }
 }
 
-async fn read(app: &App, caller: Caller, after: i64) -> Result<Part, directpay_store::StoreError> {
+async fn read(app: &App, caller: Caller, after: i64) -> Result<Part, StoreError> {
     let mut tx = app.db.begin_stale_read().await?;
     Part::read(&mut tx, reader(caller), after, PART_MAX).await
 }
