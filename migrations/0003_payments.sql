@@ -66,6 +66,10 @@ CREATE INDEX payments_by_landlord ON payments (landlord_id, id);
 -- Facts, append-only. On SQLite they lie in the order in which they were written, with an index by history: clustered by
 -- history every new fact would go into the middle of a full page, and a large one into a page of its own.
 CREATE TABLE events (
+    /*sqlite:
+    -- Its place among all events: 1, 2, 3 … in the order of their commits. There is one writer, and no row ever goes.
+    position INTEGER PRIMARY KEY,
+    */
     stream_id UUID NOT NULL,
     sequence BIGINT NOT NULL,
     stream TEXT NOT NULL,
@@ -73,7 +77,7 @@ CREATE TABLE events (
     occurred_at BIGINT NOT NULL,
     -- The event, byte for byte as it was written.
     body TEXT NOT NULL,
-    PRIMARY KEY (stream_id, sequence),
+    /*postgres: PRIMARY KEY */ /*sqlite: UNIQUE */ (stream_id, sequence),
     CONSTRAINT events_sequence CHECK (0 < sequence),
     CONSTRAINT events_stream CHECK (stream IN ('PAYMENT', 'LEASE')),
     CONSTRAINT events_type CHECK (stream <> 'PAYMENT' OR event_type = 'payment_initiated' OR event_type = 'payment_processing'

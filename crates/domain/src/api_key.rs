@@ -152,6 +152,8 @@ pub enum Scope {
     PaymentsRead,
     /// Moves money: payments, refunds, deposits, mandates.
     PaymentsWrite,
+    /// The feed: all events of the owner's leases and payments.
+    EventsRead,
     /// A landlord's reports.
     ReportsRead,
 }
@@ -166,6 +168,7 @@ names!(Scope {
     LeasesWrite = "leases:write",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
+    EventsRead = "events:read",
     ReportsRead = "reports:read",
 });
 

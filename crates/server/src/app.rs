@@ -14,6 +14,7 @@ use crate::access::tokens::Tokens;
 use crate::bank::BankTime;
 use crate::clock::Clock;
 use crate::config::RateLimit;
+use crate::feed::Listeners;
 use crate::intake::Intake;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub bank_bell: Bell,
     /// Rings when a day may have begun.
     pub calendar_bell: Bell,
+    /// Who listens to the feed.
+    pub listeners: Listeners,
     /// Whose time the bank lives in.
     pub bank_time: BankTime,
     /// Whether the bank moves money; API keys of the other mode are refused.

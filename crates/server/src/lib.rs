@@ -10,6 +10,7 @@ pub mod co_tenants;
 pub mod commands;
 pub mod config;
 pub mod daily_pass;
+pub mod feed;
 pub mod instruct;
 pub mod intake;
 pub mod remembered;

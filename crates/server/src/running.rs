@@ -23,6 +23,7 @@ use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
+use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
@@ -179,6 +180,7 @@ impl Running {
             bell,
             bank_bell: Bell::default(),
             calendar_bell: Bell::default(),
+            listeners: Listeners::default(),
             bank_time: bank.time(),
             mode: bank.mode(),
             key_uses: KeyUses::default(),
@@ -215,6 +217,8 @@ pub struct Server {
     pub address: SocketAddr,
     stop: Arc<Notify>,
     handle: JoinHandle<std::io::Result<()>>,
+    listeners: Listeners,
+    feed: JoinHandle<()>,
 }
 
 impl Server {
@@ -233,11 +237,17 @@ impl Server {
         });
         let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopped.notified().await });
         let handle = tokio::spawn(serve.into_future());
-        Ok(Server { address, stop, handle })
+        let (listeners, feed) = (app.listeners.clone(), app.listeners.serve(&app.db));
+        Ok(Server { address, stop, handle, listeners, feed })
     }
 
-    /// Stops accepting and lets open requests finish; what takes too long is cut off.
+    /// Stops accepting and lets open requests finish; what takes too long is cut off. Who listens to the feed would never
+    /// finish, and is sent away.
     pub async fn finish(self) {
+        self.listeners.stop();
+        if let Err(error) = self.feed.await {
+            tracing::error!(%error, "reading for listeners ended badly");
+        }
         self.stop.notify_one();
         let abort = self.handle.abort_handle();
         if tokio::time::timeout(DRAIN, self.handle).await.is_err() {

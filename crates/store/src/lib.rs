@@ -17,6 +17,7 @@ mod db;
 pub mod deposits;
 mod error;
 pub mod events;
+pub mod feed;
 pub mod journal;
 pub mod lateness;
 mod lease_books;

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directpay_domain::api_key::ApiKeySecret;
+use directpay_domain::api_key::{ApiKeySecret, Scope};
 use directpay_domain::id::{ApiKeyId, UserId};
 use directpay_domain::payment::Actor;
 use directpay_domain::user::Role;
@@ -33,6 +34,25 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who sends these headers, by what is true now; `needed` is the scope that a key must have.
+    pub async fn of(
+        headers: &HeaderMap,
+        app: &App,
+        needed: impl FnOnce() -> Option<Scope>,
+    ) -> Result<Caller, ApiError> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::unauthorized());
+        }
+        let token = token.trim();
+        if ApiKeySecret::is_meant_by(token) {
+            return by_key(app, token, needed()).await;
+        }
+        let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
+    }
+
     /// Who acts, for histories.
     pub fn actor(self) -> Actor {
         Actor::User { id: self.user_id, api_key_id: self.api_key_id }
@@ -66,26 +86,18 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Caller, ApiError> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(ApiError::unauthorized());
-        }
-        let token = token.trim();
-        if ApiKeySecret::is_meant_by(token) {
-            return by_key(parts, app, token).await;
-        }
-        let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
-        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
+        let needed = || {
+            let route = parts.extensions.get::<MatchedPath>()?;
+            scopes::needed(&parts.method, route.as_str())
+        };
+        Caller::of(&parts.headers, app, needed).await
     }
 }
 
 /// The owner of a key that may do what this request asks for.
-async fn by_key(parts: &Parts, app: &App, key: &str) -> Result<Caller, ApiError> {
+async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, ApiError> {
     let key = api_keys::present(app, key).await?;
     tracing::Span::current().record("api_key_id", tracing::field::display(key.id));
-    let route = parts.extensions.get::<MatchedPath>();
-    let needed = route.and_then(|route| scopes::needed(&parts.method, route.as_str()));
     let scope = needed.ok_or_else(ApiError::closed_to_api_keys)?;
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));

@@ -14,6 +14,7 @@ use super::request_id;
 use crate::access::api_keys::KeyError;
 use crate::access::passwords::PasswordError;
 use crate::access::sign_in::SignInError;
+use crate::feed::{LISTENERS_OF_ONE_MAX, NoSeat};
 use crate::intake::IntakeError;
 use crate::secrets::VaultError;
 
@@ -189,6 +190,13 @@ impl ApiError {
             .with(|refusal| refusal.retry_after_seconds = Some(wait_seconds))
     }
 
+    /// The caller listens to the feed often enough.
+    pub fn too_many_listeners() -> ApiError {
+        let detail = format!("you listen {LISTENERS_OF_ONE_MAX} times already; hang up somewhere first");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_listeners", detail)
+            .with(|refusal| refusal.retry_after_seconds = Some(5))
+    }
+
     /// Our fault; nothing was done. The cause goes to the log and nowhere else.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
         tracing::error!(error, "a request failed");
@@ -257,6 +265,15 @@ impl From<IntakeError> for ApiError {
             IntakeError::Failed => {
                 ApiError::unavailable("the payment could not be stored; send it again with the same key")
             }
+        }
+    }
+}
+
+impl From<NoSeat> for ApiError {
+    fn from(no_seat: NoSeat) -> ApiError {
+        match no_seat {
+            NoSeat::ForThisOne => ApiError::too_many_listeners(),
+            NoSeat::ForAnybody => ApiError::unavailable("too many listen to the feed"),
         }
     }
 }

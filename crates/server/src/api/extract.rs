@@ -177,6 +177,13 @@ pub struct ListQuery {
 const LIMIT_DEFAULT: i64 = 50;
 const LIMIT_MAX: i64 = 100;
 
+/// How many rows a list may have; `default` if the caller does not say.
+pub fn parse_limit(text: Option<&str>, default: i64, max: i64) -> Result<i64, ApiError> {
+    let limit = text.map_or(Some(default), |text| text.parse().ok().filter(|limit| (1..=max).contains(limit)));
+    let out_of_range = || Invalid::new("out_of_range", format!("must be 1 to {max}"));
+    limit.ok_or_else(|| ApiError::bad_query("limit", out_of_range()))
+}
+
 /// A page as the caller wants it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
@@ -187,14 +194,7 @@ pub struct Wanted {
 impl ListQuery {
     /// Reads limit and cursor.
     pub fn parse(&self) -> Result<Wanted, ApiError> {
-        let limit = match &self.limit {
-            None => LIMIT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| ApiError::bad_query("limit", Invalid::new("out_of_range", "must be 1 to 100")))?,
-        };
+        let limit = parse_limit(self.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
         let before = match &self.cursor {
             None => Uuid::max(),
             Some(text) => {

@@ -7,6 +7,7 @@ pub mod bank_accounts;
 pub mod csv_file;
 pub mod error;
 pub mod extract;
+pub mod feed;
 pub mod health;
 pub mod json_object;
 pub mod leases;
@@ -60,6 +61,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "properties", description = "What is let"),
         (name = "leases", description = "Who rents what, and what is due when"),
         (name = "payments", description = "Money on its way, exactly once"),
+        (name = "events", description = "What happens, in one order, for programs that follow it"),
         (name = "reports", description = "What a landlord's books say, and what each number is made of"),
         (name = "sandbox", description = "Trying out what takes months"),
         (name = "health", description = "For whoever runs the server"),
@@ -128,6 +130,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(reports::payments::read_payments))
         .routes(routes!(reports::income::read_income))
         .routes(routes!(reports::income::explain_income))
+        .routes(routes!(feed::read_events))
+        .routes(routes!(feed::listen::listen_to_events))
         .routes(routes!(sandbox_clock::read_clock))
         .routes(routes!(sandbox_clock::advance_clock))
 }

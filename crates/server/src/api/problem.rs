@@ -100,6 +100,10 @@ problems! {
     OfList {
         BadQuery = 400 "Bad limit, cursor or filter",
     }
+    /// What an operation may answer that only so many may use at the same time.
+    OfMany {
+        TooMany = 429 "This is open often enough; `Retry-After` says when to try again",
+    }
     /// What an operation on one thing may answer.
     OfOne {
         NotFound = 404 "Not there, or none of the caller's business",

@@ -83,6 +83,7 @@ pub fn access(operation_id: &str) -> Option<Access> {
         | "resume_mandate"
         | "revoke_mandate"
         | "skip_draw" => Scope::PaymentsWrite,
+        "read_events" | "listen_to_events" => Scope::EventsRead,
         "read_rent_roll"
         | "explain_rent_roll"
         | "read_arrears"

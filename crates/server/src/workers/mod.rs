@@ -4,6 +4,7 @@
 //! nothing: what it had taken falls free and another takes it.
 
 mod calendar;
+mod feed;
 mod hand_over;
 mod housekeeping;
 mod settle;
@@ -95,6 +96,9 @@ impl Workers {
             let crowd = Pause { bell: shift.crowd_bell.clone(), longest: BESIDE_POLL };
             handles.push(go_round("submit beside", &beside, &stopping, crowd, submit::round_beside));
             claimants.push(beside.claimant);
+            // On SQLite events have their positions from the beginning.
+            let pause = Pause { bell: Bell::default(), longest: feed::PAUSE };
+            handles.push(go_round("feed", &shift, &stopping, pause, feed::round));
         }
         Workers { stop, handles, app: app.clone(), claimants }
     }

@@ -122,6 +122,9 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "set_payment_policy" => (lease, json!({"policy": "ANY", "reason": "x"}), Right::Landlord, 200, FindNothing),
         "set_charge_notice" => (lease, json!({"charge_notice_days": 30}), Right::Landlord, 200, FindNothing),
         "set_late_fees" => (lease, json!({"kind": "NONE"}), Right::Landlord, 200, FindNothing),
+        "read_events" => ("", none, Right::Renter, 200, SeeNothing),
+        // It does not end: the rest is told in `feed`.
+        "listen_to_events" => ("?after=x", none, Right::Renter, 400, refused(400, 400)),
         "read_rent_roll" | "read_arrears" | "read_payments_report" => {
             (things.of_landlord.as_str(), none, Right::Landlord, 200, refused(404, 403))
         }

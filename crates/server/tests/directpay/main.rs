@@ -10,6 +10,7 @@ mod charge_notice;
 mod co_tenants;
 mod deposits;
 mod document;
+mod feed;
 mod harness;
 mod idempotency;
 mod leases;

@@ -5,6 +5,7 @@
 
 mod bank;
 mod deposits;
+mod feed;
 mod histories;
 mod leases;
 mod mandates;
@@ -78,6 +79,7 @@ pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result
     checks.extend(leases::check(&mut tx).await?);
     checks.push(refunds::check(&mut tx).await?);
     checks.extend(totals::check(&mut tx).await?);
+    checks.extend(feed::check(&mut tx, db.is_shared()).await?);
     checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
     Ok(Audit { checks })
 }

@@ -12,6 +12,7 @@ mod audit;
 mod bank;
 mod constraints;
 mod deposits;
+mod feed;
 mod harness;
 mod initiate;
 mod lease_ledger;

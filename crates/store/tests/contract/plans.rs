@@ -16,8 +16,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 13] = [
     "payments",
+    "feed",
     "refunded_payments",
     "events",
     "postings",

@@ -42,7 +42,7 @@ pub struct LeaseEventView {
     sequence: i64,
     /// What happened.
     #[schema(example = "charge_posted")]
-    event_type: &'static str,
+    pub event_type: &'static str,
     /// What only this kind of fact knows.
     #[schema(value_type = Object)]
     change: Value,
@@ -65,7 +65,8 @@ pub struct LeaseEventView {
 }
 
 impl LeaseEventView {
-    fn new(event: LeaseEvent) -> Result<LeaseEventView, ApiError> {
+    /// What everybody on the lease sees of it.
+    pub fn new(event: LeaseEvent) -> Result<LeaseEventView, ApiError> {
         let mut written = serde_json::to_value(&event.change).map_err(|error| ApiError::internal(&error))?;
         let (actor_type, actor_id) = match &event.actor {
             Actor::User { id, .. } => ("USER", id.to_string()),

@@ -4,6 +4,7 @@ use axum::extract::State;
 use directpay_domain::id::PaymentId;
 use directpay_domain::payment::{AccountSnapshot, Actor, Event, Payment, Reason, Status};
 use directpay_domain::time::Instant;
+use directpay_store::feed::Parties;
 use directpay_store::{events, users};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -39,7 +40,7 @@ pub struct EventView {
     sequence: i64,
     /// What happened.
     #[schema(example = "payment_initiated")]
-    event_type: &'static str,
+    pub event_type: &'static str,
     /// Where the payment stood before; null at its beginning.
     previous_status: Option<&'static str>,
     /// Where it stands since.
@@ -136,6 +137,13 @@ impl AccountSnapshotView {
 }
 
 impl EventView {
+    /// What `caller` sees of an event of a payment between `parties`.
+    pub fn of(event: &Event, parties: Option<Parties>, names: &[users::Named], caller: Caller) -> EventView {
+        // An event of no payment is damage, which nobody but administrators is shown.
+        let everything = Hidden { payer: true, payee: true, notes: true };
+        EventView::new(event.clone(), names, parties.map_or(everything, |parties| Hidden::between(parties, caller)))
+    }
+
     fn new(event: Event, names: &[users::Named], hidden: Hidden) -> EventView {
         let (kind, name) = match &event.actor {
             Actor::User { id, .. } => {

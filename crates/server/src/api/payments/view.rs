@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use directpay_domain::id::PaymentId;
 use directpay_domain::money::format_minor;
-use directpay_domain::payment::{Kind, Payment, Reason};
+use directpay_domain::payment::{Kind, Payment, Reason, Terms};
 use directpay_domain::time::Instant;
 use directpay_domain::user::Role;
+use directpay_store::feed::Parties;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -106,12 +107,17 @@ pub(super) struct Hidden {
 impl Hidden {
     /// What `caller` does not see of `payment`.
     pub(super) fn of(payment: &Payment, caller: Caller) -> Hidden {
-        let terms = &payment.terms;
-        let is_party = caller.user_id == terms.initiated_by || caller.user_id == terms.payee_id;
+        let Terms { kind, initiated_by, payee_id, .. } = payment.terms;
+        Hidden::between(Parties { kind, initiated_by, payee_id }, caller)
+    }
+
+    /// What `caller` does not see of a payment between `parties`.
+    pub(super) fn between(parties: Parties, caller: Caller) -> Hidden {
+        let is_party = caller.user_id == parties.initiated_by || caller.user_id == parties.payee_id;
         let is_anothers = caller.role == Role::Renter && !is_party;
         Hidden {
-            payer: is_anothers && terms.kind == Kind::Rent,
-            payee: is_anothers && terms.kind == Kind::Refund,
+            payer: is_anothers && parties.kind == Kind::Rent,
+            payee: is_anothers && parties.kind == Kind::Refund,
             notes: is_anothers,
         }
     }

@@ -3,8 +3,8 @@
 use std::ops::Index;
 
 use directpay_domain::time::Instant;
-use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -41,6 +41,11 @@ impl Call<'_> {
 
     pub(crate) fn form(self, fields: &[(&str, &str)]) -> Self {
         self.change(|request| request.form(fields))
+    }
+
+    /// Sends it and leaves the answer open, for one that does not end.
+    pub(crate) async fn open(self) -> Response {
+        self.request.send().await.unwrap()
     }
 
     pub(crate) async fn send(self) -> Answer {

@@ -79,6 +79,14 @@ impl Renter {
         read(request.send().await.unwrap()).await
     }
 
+    /// Listens to what happens, until the server stops.
+    pub(super) async fn listen(&self, base: &str) -> Response {
+        let request = self.0.client.get(format!("{base}/api/v1/events/stream")).bearer_auth(&self.0.token);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer
+    }
+
     /// The payments on the first page of the own list, newest first.
     pub(super) async fn listed(&self, base: &str, query: &str) -> Vec<String> {
         let request = self.0.client.get(format!("{base}/api/v1/payments/{query}")).bearer_auth(&self.0.token);

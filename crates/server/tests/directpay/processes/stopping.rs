@@ -79,6 +79,24 @@ fn a_server_can_be_stopped_as_soon_as_it_listens() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_listens_to_the_feed_does_not_hold_up_the_end() {
+    for place in [Place::on_sqlite(), Place::on_postgres()] {
+        let server = place.serve(&[]);
+        let renter = Renter::settle_in(&server.url, "000123456789").await;
+        let listening = [renter.listen(&server.url).await, renter.listen(&server.url).await];
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let ended = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+        println!("it took {:?}", ended.took);
+        assert!(ended.took < Duration::from_secs(4), "{:?}", ended.took);
+        assert!(!ended.log.contains("cut off"), "{}", ended.log);
+        for answer in listening {
+            let text = answer.text().await.unwrap();
+            assert!(text.contains("event: lease_entered"), "{text}");
+        }
+    }
+}
+
 /// Who sends half a request, or keeps a connection open, does not hold up the end.
 #[test]
 fn slow_callers_do_not_hold_up_the_end() {
