@@ -175,16 +175,16 @@ fn a_listener_hears_what_was_and_what_comes_and_misses_nothing_in_between() {
         assert_eq!(listener.take(before.len()).await, before);
 
         home.paid("meanwhile").await;
-        other.paid("of another").await;
+        other.paid("of-another").await;
         let meanwhile = listener.take(3).await;
         drop(listener);
-        home.paid("while nobody listened").await;
+        home.paid("while-nobody-listened").await;
         let last = meanwhile[2]["position"].to_string();
         // What the browser sends wins over what stands in the address.
         let again = listening(&home.landlord, "?after=0").header("Last-Event-ID", &last);
         let mut listener = Listener::open(again).await;
         let missed = listener.take(3).await;
-        home.paid("at last").await;
+        home.paid("at-last").await;
         let at_last = listener.take(3).await;
         let heard: Vec<_> = [before, meanwhile, missed, at_last].concat();
         assert_eq!(heard, pulled_when_there_are(&home.landlord, 12).await);
