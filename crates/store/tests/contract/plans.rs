@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 12] = [
     "payments",
     "refunded_payments",
     "events",
@@ -28,6 +28,7 @@ const GROWING: [&str; 11] = [
     "credits",
     "lease_accounts",
     "deposit_returns",
+    "awaited_payments",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.
