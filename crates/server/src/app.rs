@@ -13,6 +13,7 @@ use crate::bank::BankTime;
 use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub bank_time: BankTime,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
+    /// What is counted for Prometheus.
+    pub metrics: Metrics,
 }
 
 impl App {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
 use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, work};
@@ -23,6 +24,7 @@ use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
 use crate::intake::{Intake, Writing};
+use crate::metrics::{Metrics, sampled};
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
 use crate::workers::Workers;
@@ -136,6 +138,7 @@ pub struct Running {
     writing: Writing,
     workers: Option<Workers>,
     follower: Follower,
+    metrics: Option<Server>,
     opened: Opened,
 }
 
@@ -150,11 +153,17 @@ pub struct Manner {
     pub rate_limit: RateLimit,
     /// Whether workers run in this process.
     pub workers: bool,
+    /// Where metrics are served, if they are.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Running {
     /// Starts intake and workers on an open database.
     pub async fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
+        let (metrics, metrics_listener) = match manner.metrics_listen {
+            None => (Metrics::off(), None),
+            Some(listen) => (Metrics::on()?, Some(Server::bind(listen).await.context("DIRECTPAY_METRICS_LISTEN")?)),
+        };
         let mut tx = opened.db.begin_read().await?;
         let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
@@ -162,7 +171,7 @@ impl Running {
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
-        let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max);
+        let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max, &metrics);
         let bank = Simulator::new(opened.db.clone(), clock.clone(), manner.scale)?;
         let app = App::new(Parts {
             db: opened.db.clone(),
@@ -180,10 +189,20 @@ impl Running {
             calendar_bell: Bell::default(),
             bank_time: bank.time(),
             pulse: Pulse::default(),
+            metrics,
         });
         let workers = manner.workers.then(|| Workers::start(&app, bank));
         let follower = Follower::start(&app);
-        Ok(Running { app, writing, workers, follower, opened })
+        let metrics = metrics_listener.map(|listener| Server::serve(listener, sampled::router(&app))).transpose()?;
+        if let Some(metrics) = &metrics {
+            tracing::info!(address = %metrics.address, "metrics are served");
+        }
+        Ok(Running { app, writing, workers, follower, metrics, opened })
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// Ends everything in the order in which nothing accepted is lost: the workers finish their rounds and let go of their claims,
@@ -195,6 +214,9 @@ impl Running {
                 workers.finish().await;
             }
             self.follower.finish().await;
+            if let Some(metrics) = self.metrics {
+                metrics.finish().await;
+            }
             // The intake ends when its last handle is gone.
             drop(self.app);
             self.writing.finish().await;
@@ -217,11 +239,18 @@ pub struct Server {
 impl Server {
     /// Listens and answers until it is stopped.
     pub async fn start(app: &App, listen: SocketAddr) -> anyhow::Result<Server> {
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        Server::serve(Server::bind(listen).await?, api::router(app.clone()))
+    }
+
+    async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+    }
+
+    fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Server> {
         let address = listener.local_addr()?;
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
-        let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // Small answers go out at once.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, TokenError};
 use super::extract::body;
 use super::problem::{Always, OAuthProblem, Problem};
+use super::request_id;
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
 
@@ -61,6 +62,7 @@ impl FromRequestParts<App> for Caller {
             return Err(ApiError::unauthorized());
         }
         let identity = app.tokens.verify(token.trim(), app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        request_id::is_of(identity.user_id);
         Ok(Caller { user_id: identity.user_id, role: identity.role })
     }
 }

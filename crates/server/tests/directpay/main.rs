@@ -13,6 +13,7 @@ mod harness;
 mod idempotency;
 mod leases;
 mod lists;
+mod metrics;
 mod processes;
 mod refunds;
 mod rent;
