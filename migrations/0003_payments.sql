@@ -141,6 +141,15 @@ CREATE TABLE due_work (
 
 CREATE INDEX due_work_by_time ON due_work (due_at, payment_id);
 
+-- What the bank is known to have and has said nothing of yet, for whoever watches over it: the row comes when the payment's work goes
+-- away, and is gone with the bank's word. A table and not an index of `payments`, which would cost every change of each.
+CREATE TABLE awaited_payments (
+    payment_id UUID NOT NULL PRIMARY KEY,
+    since BIGINT NOT NULL
+) /*sqlite: WITHOUT ROWID */;
+
+CREATE INDEX awaited_payments_by_time ON awaited_payments (since);
+
 -- How far the outcomes of each bank connection have been recorded.
 CREATE TABLE bank_cursors (
     connection TEXT NOT NULL PRIMARY KEY,

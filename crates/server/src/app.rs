@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::feed::Listeners;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
 
@@ -61,6 +62,8 @@ pub struct Parts {
     pub key_uses: KeyUses,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
+    /// What is counted for Prometheus.
+    pub metrics: Metrics,
 }
 
 impl App {

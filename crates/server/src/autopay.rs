@@ -23,13 +23,15 @@ use directpay_store::{Db, StoreError, Tx, policies, properties};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::json;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Stopwatch};
 use crate::co_tenants::{left_for_each, shared_charges};
 use crate::daily_pass::LocalDay;
 use crate::instruct;
+use crate::telemetry::TRACES;
 
 const COMPONENT: &str = "autopay";
 /// How far back draws are looked at: more than two years of them.
@@ -48,7 +50,10 @@ pub struct Tally {
 
 /// Looks after all mandates whose time has come.
 pub async fn run(app: &App) -> Result<Tally, StoreError> {
-    let done = run_in(&app.db, &app.clock, app.scale).await?;
+    let began = Stopwatch::start();
+    let span = tracing::debug_span!(target: TRACES, "autopay");
+    let done = run_in(&app.db, &app.clock, app.scale).instrument(span).await?;
+    app.metrics.autopay.looked(began, done);
     if 0 < done.drawn {
         app.bell.ring();
     }

@@ -39,6 +39,23 @@ pub struct LogArgs {
     /// For people or for machines
     #[arg(long, env = "DIRECTPAY_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
+
+    /// Where `serve` and `worker` send traces, by OTLP over HTTP, to v1/traces below it; omitted, none are made
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL", global = true)]
+    pub otlp_endpoint: Option<String>,
+
+    /// The same, for traces alone and as it is; wins over the former
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", hide_env_values = true, value_name = "URL", global = true)]
+    pub otlp_traces_endpoint: Option<String>,
+}
+
+impl LogArgs {
+    /// The address that takes traces, if there is one.
+    pub fn traces_endpoint(&self) -> Option<String> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let below = |endpoint: String| format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+        given(&self.otlp_traces_endpoint).or_else(|| given(&self.otlp_endpoint).map(below))
+    }
 }
 
 /// The form of log lines.
@@ -67,6 +84,10 @@ pub struct WorkArgs {
     /// Most payments in one database transaction; fewer make a slow disk answer sooner and do less in all
     #[arg(long, env = "DIRECTPAY_BATCH_MAX", default_value_t = BATCH_MAX, value_parser = parse_batch_max)]
     pub batch_max: usize,
+
+    /// Address of its own for /metrics, for Prometheus; for a private network only. Omitted, no metrics are served
+    #[arg(long, env = "DIRECTPAY_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
 
     /// The simulated bank.
     #[command(flatten)]

@@ -25,12 +25,14 @@ use directpay_store::leases::{self, LateFeeTerms, Lease};
 use directpay_store::payments::{self, PendingRent};
 use directpay_store::{Db, StoreError, Tx};
 use jiff::civil::Date;
+use tracing::Instrument;
 
 use crate::api::auth::Caller;
 use crate::api::request_id;
 use crate::app::App;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Stopwatch};
 use crate::instruct;
+use crate::telemetry::TRACES;
 
 /// Leases in one transaction: on SQLite nobody else writes meanwhile.
 const BATCH_MAX: i64 = 100;
@@ -227,7 +229,11 @@ impl Tally {
 
 /// Goes through all leases for which a day has begun.
 pub async fn run(app: &App) -> Result<Tally, StoreError> {
-    run_in(&app.db, &app.clock).await
+    let began = Stopwatch::start();
+    let span = tracing::debug_span!(target: TRACES, "daily pass");
+    let passed = run_in(&app.db, &app.clock).instrument(span).await?;
+    app.metrics.daily_pass.passed(began, passed);
+    Ok(passed)
 }
 
 /// The same for a process that has nothing but a database and the time.

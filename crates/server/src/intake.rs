@@ -13,9 +13,13 @@ use directpay_store::payments::{self, Fresh, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::{Instrument, Span};
 
 use crate::app::Bell;
+use crate::clock::Stopwatch;
+use crate::metrics::{Metrics, count};
 use crate::remembered::Remembered;
+use crate::telemetry::TRACES;
 
 /// Requests waiting at most; at ten thousand a second they wait for a fifth of a second.
 const QUEUE_MAX: usize = 2048;
@@ -28,11 +32,19 @@ const CROWD: usize = 128;
 #[derive(Clone)]
 pub struct Intake {
     queue: mpsc::Sender<Waiting>,
+    metrics: Metrics,
 }
 
 struct Waiting {
     fresh: Fresh,
+    asker: Asker,
+}
+
+/// Who waits for an outcome.
+struct Asker {
     answer: oneshot::Sender<Result<Outcome, IntakeError>>,
+    /// The request, for what is logged about it, and for its trace.
+    span: Span,
 }
 
 /// Why a request was not judged.
@@ -61,19 +73,41 @@ impl Writing {
 impl Intake {
     /// Starts to write; `bell` is rung whenever there is something new for the workers, who find it `remembered` if there are
     /// any in this process.
-    pub fn start(db: &Db, bell: &Bell, remembered: Option<Remembered>, batch_max: usize) -> (Intake, Writing) {
+    pub fn start(
+        db: &Db,
+        bell: &Bell,
+        remembered: Option<Remembered>,
+        batch_max: usize,
+        metrics: &Metrics,
+    ) -> (Intake, Writing) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { db: db.clone(), bell: bell.clone(), remembered };
+        let writer = Writer { db: db.clone(), bell: bell.clone(), remembered, metrics: metrics.clone() };
         let at_once = if db.is_shared() { SHARED_WRITERS } else { 1 };
-        (Intake { queue }, Writing(tokio::spawn(write(writer, waiting, batch_max, at_once))))
+        let writing = Writing(tokio::spawn(write(writer, waiting, batch_max, at_once)));
+        (Intake { queue, metrics: metrics.clone() }, writing)
     }
 
     /// Hands a request in and waits for its outcome.
     pub async fn submit(&self, fresh: Fresh) -> Result<Outcome, IntakeError> {
         let (answer, outcome) = oneshot::channel();
-        self.queue.try_send(Waiting { fresh, answer }).map_err(|_| IntakeError::Full)?;
+        let asker = Asker { answer, span: Span::current() };
+        self.queue.try_send(Waiting { fresh, asker }).map_err(|_| {
+            self.metrics.intake.shed.increment(1);
+            IntakeError::Full
+        })?;
         // Nobody answers a batch that panicked.
+        let outcome = outcome.instrument(tracing::debug_span!(target: TRACES, "intake"));
         outcome.await.map_err(|_| IntakeError::Failed)?
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.capacity() - self.queue.capacity()
+    }
+
+    /// How many may wait.
+    pub fn capacity(&self) -> usize {
+        self.queue.max_capacity()
     }
 }
 
@@ -105,25 +139,34 @@ struct Writer {
     db: Db,
     bell: Bell,
     remembered: Option<Remembered>,
+    metrics: Metrics,
 }
 
 impl Writer {
     async fn write(self, batch: Vec<Waiting>) {
-        let (fresh, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.fresh, one.answer)).unzip();
-        let outcomes = self.initiate_all(fresh).await;
+        let (fresh, askers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.fresh, one.asker)).unzip();
+        let span = tracing::debug_span!(target: TRACES, parent: None, "batch", payments = fresh.len());
+        if !span.is_disabled() {
+            askers.iter().for_each(|asker| {
+                span.follows_from(&asker.span);
+            });
+        }
+        let outcomes = self.initiate_all(fresh, &askers).instrument(span).await;
         self.bell.ring();
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        for (asker, outcome) in askers.into_iter().zip(outcomes) {
             // Who has gone away in the meantime will ask again with the same key.
-            let _gone = answer.send(outcome);
+            let _gone = asker.answer.send(outcome);
         }
     }
 
     /// One transaction for all; if the database refuses it, one for each, so that nobody suffers for a neighbour.
-    async fn initiate_all(&self, fresh: Vec<Fresh>) -> Vec<Result<Outcome, IntakeError>> {
+    async fn initiate_all(&self, fresh: Vec<Fresh>, askers: &[Asker]) -> Vec<Result<Outcome, IntakeError>> {
         match self.initiate(&fresh).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error) if fresh.len() == 1 || error.is_unreachable() => {
-                log(&error, fresh[0].payment_id);
+                for (one, asker) in fresh.iter().zip(askers) {
+                    asker.log(&error, one.payment_id);
+                }
                 vec![Err(IntakeError::Failed); fresh.len()]
             }
             Err(error) => {
@@ -132,13 +175,13 @@ impl Writer {
                     "a batch failed; its payments are tried one by one"
                 );
                 let mut outcomes = Vec::with_capacity(fresh.len());
-                for one in &fresh {
+                for (one, asker) in fresh.iter().zip(askers) {
                     let outcome = self.initiate(std::slice::from_ref(one)).await;
                     outcomes.push(match outcome.map(|mut only| only.pop()) {
                         Ok(Some(outcome)) => Ok(outcome),
                         Ok(None) => Err(IntakeError::Failed),
                         Err(error) => {
-                            log(&error, one.payment_id);
+                            asker.log(&error, one.payment_id);
                             // The others would each wait as long for nothing.
                             if error.is_unreachable() {
                                 break;
@@ -154,6 +197,18 @@ impl Writer {
     }
 
     async fn initiate(&self, fresh: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
+        let metrics = &self.metrics.intake;
+        metrics.batch_payments.record(count(fresh.len()));
+        let begun = Stopwatch::start();
+        let written = self.write_down(fresh).await;
+        metrics.batch_seconds.record(begun.elapsed());
+        if written.is_err() {
+            metrics.failed_batches.increment(1);
+        }
+        written
+    }
+
+    async fn write_down(&self, fresh: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
         let mut tx = self.db.begin().await?;
         let outcomes = payments::initiate(&mut tx, fresh).await?;
         if let Some(remembered) = &self.remembered {
@@ -172,6 +227,10 @@ fn new_payment(outcome: &Outcome) -> Option<&Arc<Payment>> {
     }
 }
 
-fn log(error: &StoreError, payment_id: PaymentId) {
-    tracing::error!(error = error as &dyn std::error::Error, %payment_id, "a payment could not be stored");
+impl Asker {
+    /// Says why it gets no outcome, among the other lines of its request.
+    fn log(&self, error: &StoreError, payment_id: PaymentId) {
+        let _of_request = self.span.enter();
+        tracing::error!(error = error as &dyn std::error::Error, %payment_id, "a payment could not be stored");
+    }
 }

@@ -1,16 +1,14 @@
 //! The binary `directpay`: one command for each role.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use directpay_server::commands::{admin, demo, export, health, report, run_day, serve, verify};
-use directpay_server::config::{DatabaseArgs, LogArgs, LogFormat, ServeArgs, WorkArgs};
+use directpay_server::config::{DatabaseArgs, LogArgs, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
-use tracing_subscriber::EnvFilter;
+use directpay_server::telemetry::Telemetry;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -114,8 +112,16 @@ fn main() -> anyhow::Result<ExitCode> {
     // Every file that is made is for its owner only: database, log, lock, secrets.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = read_arguments();
-    start_log(&cli.log)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
+    let telemetry = Telemetry::start(&cli.log, traces_endpoint(&cli))?;
+    let ended = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli));
+    telemetry.finish();
+    ended
+}
+
+/// Where traces go; only what runs for long makes any.
+fn traces_endpoint(cli: &Cli) -> Option<String> {
+    let runs_for_long = matches!(cli.command, None | Some(Command::Serve(_) | Command::Worker(_)));
+    cli.log.traces_endpoint().filter(|_| runs_for_long)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -148,17 +154,4 @@ async fn migrate(database: &directpay_server::config::Database) -> anyhow::Resul
 #[expect(clippy::print_stdout, reason = "what these commands are for")]
 fn print(text: &str) {
     print!("{text}");
-}
-
-fn start_log(args: &LogArgs) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log).context("DIRECTPAY_LOG is not a tracing filter")?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }

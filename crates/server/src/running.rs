@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
 use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, work};
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, RateLimit};
 use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
+use crate::metrics::{Metrics, sampled};
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
 use crate::workers::Workers;
@@ -138,6 +140,7 @@ pub struct Running {
     writing: Writing,
     workers: Option<Workers>,
     follower: Follower,
+    metrics: Option<Server>,
     opened: Opened,
 }
 
@@ -152,11 +155,17 @@ pub struct Manner {
     pub rate_limit: RateLimit,
     /// Whether workers run in this process.
     pub workers: bool,
+    /// Where metrics are served, if they are.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Running {
     /// Starts intake and workers on an open database.
     pub async fn start(opened: Opened, database: &Database, clock: Clock, manner: Manner) -> anyhow::Result<Running> {
+        let (metrics, metrics_listener) = match manner.metrics_listen {
+            None => (Metrics::off(), None),
+            Some(listen) => (Metrics::on()?, Some(Server::bind(listen).await.context("DIRECTPAY_METRICS_LISTEN")?)),
+        };
         let mut tx = opened.db.begin_read().await?;
         let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
@@ -164,7 +173,7 @@ impl Running {
         let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
-        let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max);
+        let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max, &metrics);
         let bank = Simulator::new(opened.db.clone(), clock.clone(), manner.scale)?;
         let app = App::new(Parts {
             db: opened.db.clone(),
@@ -185,10 +194,20 @@ impl Running {
             mode: bank.mode(),
             key_uses: KeyUses::default(),
             pulse: Pulse::default(),
+            metrics,
         });
         let workers = manner.workers.then(|| Workers::start(&app, bank));
         let follower = Follower::start(&app);
-        Ok(Running { app, writing, workers, follower, opened })
+        let metrics = metrics_listener.map(|listener| Server::serve(listener, sampled::router(&app))).transpose()?;
+        if let Some(metrics) = &metrics {
+            tracing::info!(address = %metrics.address, "metrics are served");
+        }
+        Ok(Running { app, writing, workers, follower, metrics, opened })
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// Ends everything in the order in which nothing accepted is lost: the workers finish their rounds and let go of their claims,
@@ -200,6 +219,9 @@ impl Running {
                 workers.finish().await;
             }
             self.follower.finish().await;
+            if let Some(metrics) = self.metrics {
+                metrics.finish().await;
+            }
             // The intake ends when its last handle is gone.
             drop(self.app);
             self.writing.finish().await;
@@ -217,18 +239,26 @@ pub struct Server {
     pub address: SocketAddr,
     stop: Arc<Notify>,
     handle: JoinHandle<std::io::Result<()>>,
-    listeners: Listeners,
-    feed: JoinHandle<()>,
+    /// Who listens to the feed, and who reads it for them.
+    feed: Option<(Listeners, JoinHandle<()>)>,
 }
 
 impl Server {
     /// Listens and answers until it is stopped.
     pub async fn start(app: &App, listen: SocketAddr) -> anyhow::Result<Server> {
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let server = Server::serve(Server::bind(listen).await?, api::router(app.clone()))?;
+        Ok(Server { feed: Some((app.listeners.clone(), app.listeners.serve(&app.db))), ..server })
+    }
+
+    async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+    }
+
+    fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Server> {
         let address = listener.local_addr()?;
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
-        let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // Small answers go out at once.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -237,16 +267,17 @@ impl Server {
         });
         let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopped.notified().await });
         let handle = tokio::spawn(serve.into_future());
-        let (listeners, feed) = (app.listeners.clone(), app.listeners.serve(&app.db));
-        Ok(Server { address, stop, handle, listeners, feed })
+        Ok(Server { address, stop, handle, feed: None })
     }
 
     /// Stops accepting and lets open requests finish; what takes too long is cut off. Who listens to the feed would never
     /// finish, and is sent away.
     pub async fn finish(self) {
-        self.listeners.stop();
-        if let Err(error) = self.feed.await {
-            tracing::error!(%error, "reading for listeners ended badly");
+        if let Some((listeners, feed)) = self.feed {
+            listeners.stop();
+            if let Err(error) = feed.await {
+                tracing::error!(%error, "reading for listeners ended badly");
+            }
         }
         self.stop.notify_one();
         let abort = self.handle.abort_handle();

@@ -6,7 +6,10 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::hash::Hash;
 use std::mem;
+use std::sync::Arc;
 
+use directpay_domain::payment::Change;
+use directpay_domain::rail::Rail;
 use serde::Serialize;
 use sqlx::postgres::{PgArguments, PgListener};
 use sqlx::{query_as_with, query_with};
@@ -17,6 +20,7 @@ use crate::error::StoreError;
 use crate::postgres::{PostgresTx, Servers};
 use crate::sql::Sql;
 use crate::sqlite::{SqliteFile, SqliteTx};
+use crate::usage::{Connections, Noted, Usage};
 use crate::values::{Binds, Row, after_rows};
 
 /// A database and the connections to it.
@@ -33,6 +37,8 @@ pub struct Tx {
     engine: Engine,
     /// A statement failed or was cut off: PostgreSQL would answer `commit` with Ok and keep nothing.
     failed: bool,
+    usage: Arc<Usage>,
+    noted: Noted,
 }
 
 enum Engine {
@@ -41,26 +47,30 @@ enum Engine {
 }
 
 impl Engine {
-    fn into_tx(self) -> Tx {
-        Tx { engine: self, failed: false }
+    fn into_tx(self, usage: &Arc<Usage>) -> Tx {
+        Tx { engine: self, failed: false, usage: Arc::clone(usage), noted: Noted::default() }
     }
 }
 
 impl Db {
     /// Opens a transaction that may write. On SQLite only one is open at a time; others wait for it.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        match self {
-            Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin().await?).into_tx()),
-            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin().await?).into_tx()),
-        }
+        let _waits = self.usage().writes.wait();
+        let engine = match self {
+            Db::Sqlite(file) => Engine::Sqlite(file.begin().await?),
+            Db::Postgres(servers) => Engine::Postgres(servers.begin().await?),
+        };
+        Ok(engine.into_tx(self.usage()))
     }
 
     /// Opens a transaction that only reads and sees one moment of the database, however many statements it runs.
     pub async fn begin_read(&self) -> Result<Tx, StoreError> {
-        match self {
-            Db::Sqlite(file) => Ok(Engine::Sqlite(file.begin_read().await?).into_tx()),
-            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin_read().await?).into_tx()),
-        }
+        let _waits = self.usage().reads.wait();
+        let engine = match self {
+            Db::Sqlite(file) => Engine::Sqlite(file.begin_read().await?),
+            Db::Postgres(servers) => Engine::Postgres(servers.begin_read().await?),
+        };
+        Ok(engine.into_tx(self.usage()))
     }
 
     /// The same for what may be a little old: on the replica if there is one that works.
@@ -70,7 +80,26 @@ impl Db {
     pub async fn begin_stale_read(&self) -> Result<Tx, StoreError> {
         match self {
             Db::Sqlite(_) => self.begin_read().await,
-            Db::Postgres(servers) => Ok(Engine::Postgres(servers.begin_stale_read().await?).into_tx()),
+            Db::Postgres(servers) => {
+                let _waits = self.usage().reads.wait();
+                Ok(Engine::Postgres(servers.begin_stale_read().await?).into_tx(self.usage()))
+            }
+        }
+    }
+
+    /// What this process has done with the database so far.
+    pub fn usage(&self) -> &Arc<Usage> {
+        match self {
+            Db::Sqlite(file) => &file.usage,
+            Db::Postgres(servers) => &servers.usage,
+        }
+    }
+
+    /// The connections that are open now.
+    pub fn connections(&self) -> Vec<Connections> {
+        match self {
+            Db::Sqlite(file) => file.connections(),
+            Db::Postgres(servers) => servers.connections(),
         }
     }
 
@@ -269,6 +298,11 @@ impl Tx {
         Ok(())
     }
 
+    /// Counts an event of a payment, once it is committed.
+    pub(crate) fn note(&mut self, change: &Change, rail: Rail) {
+        self.noted.payment(change, rail);
+    }
+
     /// Keeps what was written; refuses if any statement failed, because then not all of it is there.
     pub async fn commit(self) -> Result<(), StoreError> {
         if self.failed {
@@ -279,6 +313,7 @@ impl Tx {
             Engine::Sqlite(tx) => tx.commit()?,
             Engine::Postgres(tx) => tx.commit().await?,
         }
+        self.usage.add(&self.noted);
         Ok(())
     }
 }

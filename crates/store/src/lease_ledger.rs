@@ -257,10 +257,15 @@ pub struct DuePass {
 
 /// Whether the daily pass of any lease is due.
 pub async fn is_pass_due(tx: &mut Tx, now: Instant) -> Result<bool, StoreError> {
-    let due: Option<(i64,)> = tx
-        .fetch_optional("SELECT next_pass_at FROM lease_accounts WHERE next_pass_at <= $1 LIMIT 1", (now.micros(),))
-        .await?;
-    Ok(due.is_some())
+    Ok(pass_due_since(tx, now).await?.is_some())
+}
+
+/// Since when the longest due daily pass of a lease is due, if any is.
+pub async fn pass_due_since(tx: &mut Tx, now: Instant) -> Result<Option<Instant>, StoreError> {
+    const LONGEST: &str =
+        "SELECT next_pass_at FROM lease_accounts WHERE next_pass_at <= $1 ORDER BY next_pass_at LIMIT 1";
+    let due: Option<(i64,)> = tx.fetch_optional(LONGEST, (now.micros(),)).await?;
+    due.map(|(at,)| Instant::from_micros(at)).transpose().map_err(StoreError::damaged("daily pass"))
 }
 
 /// Up to `limit` leases whose daily pass is due, or `only` this one if it is, held until the transaction ends so that no other

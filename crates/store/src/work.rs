@@ -48,6 +48,10 @@ impl Due {
         }
     }
 
+    pub(crate) fn key(&self) -> (PaymentId, i64) {
+        (PaymentId(self.payment_id), self.attempt)
+    }
+
     /// Whether somebody should wake up for it; an inquiry is held by whoever recorded the intent.
     pub(crate) fn is_submission(&self) -> bool {
         self.what == WorkKind::Submit.name()
@@ -84,8 +88,9 @@ fn keys(done: &[(PaymentId, i64)]) -> Vec<Key> {
 
 /// Takes work out of the queue, unless a later attempt's stands there by now.
 ///
-/// The rows are taken hold of in one order: who hands over and who settles may finish the same work at the same time.
-pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreError> {
+/// The rows are taken hold of in one order: who hands over and who settles may finish the same work at the same time. Says how
+/// many there were.
+pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<u64, StoreError> {
     const FINISH: Sql = Sql {
         sqlite: "DELETE FROM due_work WHERE payment_id = $payment_id AND attempt <= $attempt",
         postgres: sql!(
@@ -99,10 +104,50 @@ pub async fn finish(tx: &mut Tx, done: &[(PaymentId, i64)]) -> Result<(), StoreE
         )
         .postgres,
     };
-    if !done.is_empty() {
-        tx.execute_each(FINISH, &keys(done), ()).await?;
-    }
+    Ok(tx.execute_each(FINISH, &keys(done), ()).await?)
+}
+
+/// Takes work out of the queue because the bank has the payment, whose word is awaited from `now` on.
+///
+/// Who has recorded that word meanwhile has finished the work, and then nothing is awaited: a payment has a row in one of the two
+/// places.
+pub async fn await_word(tx: &mut Tx, done: &[(PaymentId, i64)], now: Instant) -> Result<(), StoreError> {
+    const AWAIT: Sql = sql!(
+        "INSERT INTO awaited_payments (payment_id, since) SELECT d.payment_id, $2 FROM",
+        each(payment_id uuid, attempt bigint),
+        "due_work d WHERE d.payment_id =",
+        field(payment_id),
+        "AND d.attempt <=",
+        field(attempt),
+        "ORDER BY d.payment_id",
+        for_update_of(d),
+        " ON CONFLICT (payment_id) DO UPDATE SET since = excluded.since"
+    );
+    tx.execute_each(AWAIT, &keys(done), (now.micros(),)).await?;
+    finish(tx, done).await?;
     Ok(())
+}
+
+/// The bank's word of these payments is there.
+pub(crate) async fn no_longer_awaited(tx: &mut Tx, told: &[(PaymentId, i64)]) -> Result<(), StoreError> {
+    const TOLD: Sql = Sql {
+        sqlite: "DELETE FROM awaited_payments WHERE payment_id = $payment_id",
+        postgres: sql!(
+            "DELETE FROM awaited_payments a USING",
+            rows(payment_id uuid),
+            "WHERE a.payment_id = r.payment_id"
+        )
+        .postgres,
+    };
+    tx.execute_each(TOLD, &keys(told), ()).await?;
+    Ok(())
+}
+
+/// Since when, at `now`, the bank's word is awaited for the longest.
+pub async fn awaited_since(tx: &mut Tx, now: Instant) -> Result<Option<Instant>, StoreError> {
+    const LONGEST: &str = "SELECT since FROM awaited_payments WHERE since <= $1 ORDER BY since LIMIT 1";
+    let longest: Option<(i64,)> = tx.fetch_optional(LONGEST, (now.micros(),)).await?;
+    longest.map(|(since,)| Instant::from_micros(since)).transpose().map_err(StoreError::damaged("awaited payment"))
 }
 
 /// A bank account as the bank needs it; the number is still sealed.
@@ -272,6 +317,35 @@ pub async fn next_due(tx: &mut Tx, now_us: i64) -> Result<Option<i64>, StoreErro
         .fetch_optional("SELECT due_at FROM due_work WHERE claimed_until <= $1 ORDER BY due_at LIMIT 1", (now_us,))
         .await?;
     Ok(next.map(|(due_at,)| due_at))
+}
+
+/// What is due of one kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Which kind.
+    pub what: WorkKind,
+    /// How many pieces.
+    pub count: i64,
+    /// Since when the longest due one is due.
+    pub since: Instant,
+}
+
+/// What is due at `now`, whether somebody is at it or not, by kind; of all that is due the `limit` longest due pieces count.
+pub async fn backlog(tx: &mut Tx, now: Instant, limit: i64) -> Result<Vec<Backlog>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = tx
+        .fetch_all(
+            "SELECT what, COUNT(*), MIN(due_at) FROM (
+                 SELECT what, due_at FROM due_work WHERE due_at <= $1 ORDER BY due_at, payment_id LIMIT $2
+             ) AS longest_due GROUP BY what",
+            (now.micros(), limit),
+        )
+        .await?;
+    let backlog = rows.into_iter().map(|(what, count, since)| {
+        let what = WorkKind::parse(&what).map_err(StoreError::damaged("work"))?;
+        let since = Instant::from_micros(since).map_err(StoreError::damaged("work"))?;
+        Ok(Backlog { what, count, since })
+    });
+    backlog.collect()
 }
 
 #[derive(Deserialize, FromRow)]

@@ -8,6 +8,9 @@ use crate::{broken, holds};
 /// What a newcomer types.
 const README_COMMANDS: [&str; 2] = ["cargo run --release -- demo", "cargo xtask test"];
 
+/// Bytes; with fewer nobody was told what to do.
+const PARAGRAPH_MIN: usize = 120;
+
 /// Variables of the tests, which no user sets.
 const FOR_TESTS: &str = "DIRECTPAY_TEST_";
 
@@ -47,6 +50,33 @@ fn undocumented_settings(tree: &Tree) -> Vec<String> {
     let unsaid =
         read.difference(&documented).map(|name| format!("config.rs: docs/operating.md does not explain {name}"));
     unread.chain(unsaid).collect()
+}
+
+/// Alerts without a section in the manual, sections without an alert, and alerts that do not say where theirs is.
+fn unexplained_alerts(tree: &Tree) -> Vec<String> {
+    let text = |path| tree.find(path).map_or("", |file| file.text.as_str());
+    let manual = text("docs/operating.md");
+    let alerts: Vec<(&str, &str)> = text("docs/observability/alerts.yaml")
+        .split("- alert: ")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('\n'))
+        .map(|(name, rule)| (name.trim(), rule))
+        .collect();
+    let mut breaches = Vec::new();
+    for (name, rule) in &alerts {
+        let section = manual.split_once(&format!("\n### {name}\n")).map_or("", |(_, rest)| rest);
+        let paragraph = section.split("\n#").next().unwrap_or("").trim();
+        if paragraph.len() < PARAGRAPH_MIN {
+            breaches.push(format!("docs/operating.md: does not explain the alert {name}"));
+        }
+        if !rule.contains(&format!("runbook: docs/operating.md#{}\n", name.to_lowercase())) {
+            breaches.push(format!("docs/observability/alerts.yaml: {name} does not say where it is explained"));
+        }
+    }
+    let sections = manual.lines().filter_map(|line| line.strip_prefix("### DirectPay"));
+    let stale = sections.filter(|rest| !alerts.iter().any(|(name, _)| name.strip_prefix("DirectPay") == Some(rest)));
+    breaches.extend(stale.map(|rest| format!("docs/operating.md: there is no alert DirectPay{rest}")));
+    breaches
 }
 
 /// All names in `text` that look like a setting's.
@@ -91,4 +121,18 @@ fn a_setting_that_only_one_side_knows_is_found() {
     let both =
         [("docs/operating.md", "`DIRECTPAY_A`"), ("crates/server/src/config.rs", "\"DIRECTPAY_B\" DIRECTPAY_TEST_C")];
     assert_eq!(broken(undocumented_settings, &both), 2);
+}
+
+#[test]
+fn every_alert_is_explained() {
+    holds(unexplained_alerts);
+}
+
+#[test]
+fn an_alert_that_nobody_explains_is_found() {
+    let rules =
+        "- alert: DirectPayDown\n  runbook: docs/operating.md#directpaydown\n- alert: DirectPayLost\n  for: 1m\n";
+    let manual = format!("\n### DirectPayDown\n\n{}\n\n### DirectPayOld\n", "What to do. ".repeat(20));
+    let tree = [("docs/operating.md", manual.as_str()), ("docs/observability/alerts.yaml", rules)];
+    assert_eq!(broken(unexplained_alerts, &tree), 3);
 }

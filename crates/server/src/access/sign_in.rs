@@ -11,6 +11,7 @@ use directpay_store::{StoreError, Tx, users};
 use super::passwords::PasswordError;
 use super::throttle::{FORGOTTEN_AFTER_US, Subject};
 use super::tokens::{ACCESS_SECONDS, Identity, Unsigned};
+use crate::api::request_id;
 use crate::app::App;
 use crate::clock::{self, NoRandomness};
 use crate::config::RateLimit;
@@ -82,6 +83,7 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
     let token_hash = sha256_hex(token);
     let mut tx = app.db.begin().await?;
     let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
+    request_id::is_of(found.user_id, None);
     if found.is_reused {
         access::revoke_family(&mut tx, found.family, now_us).await?;
         tx.commit().await?;
@@ -178,6 +180,7 @@ async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool,
 }
 
 async fn open(app: &App, user_id: UserId, subjects: &Subjects) -> Result<Session, SignInError> {
+    request_id::is_of(user_id, None);
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
     access::clear_failures(&mut tx, &subjects.pair_key).await?;

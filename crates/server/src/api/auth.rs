@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, TokenError};
 use super::extract::body;
 use super::problem::{Always, OAuthProblem, Problem};
-use super::scopes;
+use super::{request_id, scopes};
 use crate::access::api_keys;
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
@@ -50,6 +50,7 @@ impl Caller {
             return by_key(app, token, needed()).await;
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
+        request_id::is_of(identity.user_id, None);
         Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
     }
 
@@ -97,7 +98,7 @@ impl FromRequestParts<App> for Caller {
 /// The owner of a key that may do what this request asks for.
 async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, ApiError> {
     let key = api_keys::present(app, key).await?;
-    tracing::Span::current().record("api_key_id", tracing::field::display(key.id));
+    request_id::is_of(key.user_id, Some(key.id));
     let scope = needed.ok_or_else(ApiError::closed_to_api_keys)?;
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));

@@ -20,10 +20,11 @@ pub mod sandbox_clock;
 pub mod scopes;
 pub mod users;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -39,6 +40,7 @@ use self::extract::Json;
 use self::problem::PROBLEM_JSON;
 use crate::app::App;
 use crate::clock::Stopwatch;
+use crate::metrics::requests::Requests;
 
 /// The longest body.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -154,13 +156,14 @@ pub fn document() -> OpenApi {
 /// Everything that answers requests.
 pub fn router(app: App) -> Router {
     let (routes, document) = whole();
+    let requests = Requests::new(app.metrics.registry(), document.paths.paths.keys().cloned());
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     let inner = routes
         .merge(docs)
         .fallback(async || ApiError::not_found())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(|_| ApiError::panicked().into_response()))
-        .layer(middleware::from_fn(surround))
+        .layer(middleware::from_fn_with_state(Arc::new(requests), surround))
         .layer(middleware::from_fn(request_id::assign))
         .with_state(app);
     // Routes are chosen before inner layers run: the path must be in its written form by then.
@@ -193,17 +196,20 @@ async fn in_written_form(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// What every request gets: a limit on its time, a line in the log, headers that keep browsers careful, and a problem
+/// What every request gets: a limit on its time, a line in the log, its place in the metrics, headers that keep browsers careful, and a problem
 /// document where a layer refused with a bare status.
-async fn surround(request: Request, next: Next) -> Response {
+async fn surround(State(requests): State<Arc<Requests>>, request: Request, next: Next) -> Response {
     let started = Stopwatch::start();
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let is_docs = request.uri().path().starts_with("/docs");
     let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => dressed(response),
         Err(_) => ApiError::unavailable("the answer took too long").into_response(),
     };
-    let status = response.status().as_u16();
-    tracing::debug!(status, elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), "answered");
+    let (status, elapsed) = (response.status(), started.elapsed());
+    requests.answered(&method, route.as_ref().map(MatchedPath::as_str), status, elapsed);
+    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(status = status.as_u16(), elapsed_us, "answered");
     with_security_headers(response, is_docs)
 }
 

@@ -21,6 +21,7 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         batch_max: args.work.batch_max,
         rate_limit: args.rate_limit,
         workers: args.workers && !args.no_workers,
+        metrics_listen: args.work.metrics_listen,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;
@@ -48,6 +49,7 @@ pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
         batch_max: work.batch_max,
         rate_limit: RateLimit::On,
         workers: true,
+        metrics_listen: work.metrics_listen,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;

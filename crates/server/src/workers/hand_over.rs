@@ -11,10 +11,13 @@ use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::{StoreError, work};
 
+use tracing::{Instrument, Span};
+
 use super::submit::{COMPONENT, OUR_FAULT_PAUSE_US, Prepared, Unsure, put_off};
 use super::{Shift, complain};
 use crate::bank::{BankConnection, Instruction, Receipt, Sighting};
 use crate::instruct;
+use crate::telemetry::TRACES;
 
 /// How often a claim is prolonged while the bank is being asked.
 const RENEW_EVERY: Duration = Duration::from_secs(4);
@@ -56,14 +59,16 @@ pub(super) async fn hand_over<B: BankConnection>(shift: &Shift<B>, prepared: Pre
 }
 
 async fn ask<B: BankConnection>(shift: &Shift<B>, fresh: Vec<Instruction>, unsure: Vec<Unsure>) -> Asked {
+    let bank = &shift.app.metrics.bank;
     let mut asked = Asked::new();
     let mut to_submit = fresh;
     let mut in_flight = HashSet::new();
     if !unsure.is_empty() {
         let references: Vec<_> = unsure.iter().map(|one| one.instruction.reference).collect();
-        match shift.bank.inquire(&references).await {
+        match bank.inquire.time(shift.bank.inquire(&references)).instrument(call("inquire", references.len())).await {
             Ok(sightings) => {
                 for (Unsure { instruction, may_be_in_flight }, sighting) in unsure.into_iter().zip(sightings) {
+                    bank.sighting(instruction.rail, sighting);
                     match sighting {
                         Sighting::Seen => asked.push((name(&instruction), Receipt::Accepted)),
                         Sighting::Settled => asked.push((name(&instruction), Receipt::Settled)),
@@ -82,13 +87,20 @@ async fn ask<B: BankConnection>(shift: &Shift<B>, fresh: Vec<Instruction>, unsur
     }
     if !to_submit.is_empty() {
         let names = to_submit.iter().map(name);
-        match shift.bank.submit(&to_submit).await {
-            Ok(receipts) => asked.extend(names.zip(receipts).map(|(name, receipt)| match &receipt {
-                Receipt::NotNow(_) if in_flight.contains(&name) => (name, Receipt::Unknown),
-                Receipt::Accepted | Receipt::Settled | Receipt::AlreadySeen | Receipt::NotNow(_) | Receipt::Unknown => {
-                    (name, receipt)
+        match bank.submit.time(shift.bank.submit(&to_submit)).instrument(call("submit", to_submit.len())).await {
+            Ok(receipts) => {
+                for (instruction, receipt) in to_submit.iter().zip(&receipts) {
+                    bank.receipt(instruction.rail, receipt);
                 }
-            })),
+                asked.extend(names.zip(receipts).map(|(name, receipt)| match &receipt {
+                    Receipt::NotNow(_) if in_flight.contains(&name) => (name, Receipt::Unknown),
+                    Receipt::Accepted
+                    | Receipt::Settled
+                    | Receipt::AlreadySeen
+                    | Receipt::NotNow(_)
+                    | Receipt::Unknown => (name, receipt),
+                }));
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the bank did not answer");
                 asked.extend(names.map(|name| (name, Receipt::Unknown)));
@@ -96,6 +108,11 @@ async fn ask<B: BankConnection>(shift: &Shift<B>, fresh: Vec<Instruction>, unsur
         }
     }
     asked
+}
+
+/// The span of a question to the bank.
+fn call(name: &'static str, instructions: usize) -> Span {
+    tracing::debug_span!(target: TRACES, "bank", otel.name = name, otel.kind = "client", instructions)
 }
 
 pub(super) fn name(instruction: &Instruction) -> (PaymentId, i64) {
@@ -139,6 +156,7 @@ async fn record<B>(
     let instructed = |payment_id, command| instruct::payment(app, payment_id, command, Actor::system(COMPONENT), None);
     for (name, receipt) in asked {
         let (payment_id, attempt) = *name;
+        tracing::debug!(%payment_id, attempt, ?receipt, "the bank was asked");
         match receipt {
             Receipt::Accepted => done.push(*name),
             Receipt::Settled => commands.push(instructed(payment_id, Command::Settle { attempt })),
@@ -161,11 +179,11 @@ async fn record<B>(
     }));
     let of: Vec<_> = commands.iter().map(|instructed| instructed.payment_id).collect();
     let verdicts = payments::record_held(&mut tx, &mut held, commands, None).await?;
-    work::finish(&mut tx, &done).await?;
+    work::await_word(&mut tx, &done, app.clock.business()).await?;
     let pause_us = app.scale.apply(INQUIRE_AFTER_US).max(INQUIRE_AFTER_MIN_US);
     let inquire_at = app.clock.business().plus_micros(pause_us);
     work::put_off(&mut tx, &unknown, inquire_at).await?;
     tx.commit().await?;
-    of.iter().zip(&verdicts).for_each(|(payment_id, verdict)| complain(payment_id, verdict));
+    of.iter().zip(&verdicts).for_each(|(payment_id, verdict)| complain(*payment_id, verdict));
     Ok(())
 }

@@ -10,11 +10,11 @@ mod housekeeping;
 mod settle;
 mod submit;
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use directpay_domain::id::PaymentId;
 use directpay_store::StoreError;
 use directpay_store::payments::Verdict;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::app::{App, Bell};
 use crate::bank::BankConnection;
 use crate::clock;
+use crate::metrics::recorded::Rounds;
 
 /// How long an idle worker sleeps at most before it looks by itself, for work that falls due.
 const POLL: Duration = Duration::from_millis(500);
@@ -175,37 +176,42 @@ fn go_round<B: BankConnection, R: Future<Output = anyhow::Result<Round>> + Send 
 ) -> JoinHandle<()> {
     let (shift, mut stopping) = (shift.clone(), stopping.clone());
     let beat = shift.app.pulse.begin(name, shift.app.clock.process_us(), pause.silence_max_us());
+    let rounds = Rounds::of(shift.app.metrics.registry(), name);
     let work = async move {
         while !*stopping.borrow() {
             beat.at(shift.app.clock.process_us());
             // A task of its own, so that a panic ends the round and not the worker.
             match shift.app.db.spawn(round(shift.clone()).in_current_span()).await {
-                Ok(Ok(Round::Worked)) => {}
+                Ok(Ok(Round::Worked)) => rounds.worked.increment(1),
                 Ok(Ok(Round::Idle)) => {
+                    rounds.idle.increment(1);
                     tokio::select! {
                         () = pause.wait() => {}
                         _ = stopping.wait_for(|stop| *stop) => {}
                     }
                 }
                 Ok(Err(error)) => {
+                    rounds.failed.increment(1);
                     tracing::error!(error = format!("{error:#}"), "a round failed");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
                 Err(error) => {
+                    rounds.panicked.increment(1);
                     tracing::error!(%error, "a round panicked");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
         }
     };
-    tokio::spawn(work.instrument(tracing::info_span!("worker", worker = name)))
+    // Of the highest level, so that it is there for every line, whatever is filtered.
+    tokio::spawn(work.instrument(tracing::error_span!("worker", worker = name)))
 }
 
-/// Says loudly what the bank tells of `whom` and cannot be.
-fn complain(whom: &impl fmt::Display, verdict: &Verdict) {
+/// Says loudly what the bank tells of a payment and cannot be.
+fn complain(payment_id: PaymentId, verdict: &Verdict) {
     match verdict {
         Verdict::Holds => {}
-        Verdict::Rejected(rejection) => tracing::error!(%whom, %rejection, "the bank tells what cannot be"),
-        Verdict::Unknown => tracing::error!(%whom, "the bank tells of no payment of ours"),
+        Verdict::Rejected(rejection) => tracing::error!(%payment_id, %rejection, "the bank tells what cannot be"),
+        Verdict::Unknown => tracing::error!(%payment_id, "the bank tells of no payment of ours"),
     }
 }

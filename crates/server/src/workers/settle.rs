@@ -5,10 +5,14 @@ use directpay_domain::payment::{Actor, Command, Status};
 use directpay_store::payments::{self, Instructed};
 use directpay_store::{StoreError, bank_book};
 
+use tracing::Instrument;
+
 use super::{Round, Shift, complain};
 use crate::app::App;
 use crate::bank::{BankConnection, BankOutcome, Notice};
 use crate::instruct;
+use crate::metrics::count;
+use crate::telemetry::TRACES;
 
 const COMPONENT: &str = "settle-worker";
 
@@ -19,11 +23,14 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     let mut tx = app.db.begin_read().await?;
     let position = bank_book::cursor(&mut tx, connection).await?;
     drop(tx);
-    let notices = shift.bank.collect(position, app.batch_max).await.context("collecting from the bank")?;
+    let collecting = shift.bank.collect(position, app.batch_max);
+    let notices = app.metrics.bank.collect.time(collecting).await.context("collecting from the bank")?;
     if notices.is_empty() {
         return Ok(Round::Idle);
     }
-    if let Err(error) = record(app, connection, position, &notices).await {
+    app.metrics.settle_payments.record(count(notices.len()));
+    let span = tracing::debug_span!(target: TRACES, "settle", notices = notices.len());
+    if let Err(error) = record(app, connection, position, &notices).instrument(span).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "a batch of notices failed; they are recorded one by one"
@@ -51,7 +58,12 @@ async fn record(app: &App, connection: &str, from: i64, notices: &[Notice]) -> R
         app.bell.ring();
     }
     for (notice, verdict) in notices.iter().zip(verdicts) {
-        complain(&notice.reference, &verdict);
+        let payment_id = notice.reference.payment_id;
+        tracing::debug!(%payment_id, attempt = notice.reference.attempt, outcome = ?notice.outcome, "the bank has told");
+        complain(payment_id, &verdict);
+        if let Some(payment) = held.get(&payment_id) {
+            app.metrics.bank.notice(payment.terms.rail, &notice.outcome);
+        }
     }
     Ok(())
 }
@@ -68,7 +80,8 @@ async fn one_by_one(app: &App, connection: &str, from: i64, notices: &[Notice]) 
             }
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                reference = %notice.reference,
+                payment_id = %notice.reference.payment_id,
+                attempt = notice.reference.attempt,
                 "a notice of the bank cannot be recorded and is passed over"
             );
             let mut tx = app.db.begin().await?;

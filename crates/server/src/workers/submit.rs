@@ -14,6 +14,8 @@ use directpay_domain::time::SECOND_US;
 use directpay_store::payments::{self, Held};
 use directpay_store::work::{self, Claim, SealedAccount, Taken};
 use directpay_store::{StoreError, Tx, policies};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::hand_over::{hand_over, name};
@@ -21,7 +23,9 @@ use super::{Round, Shift};
 use crate::app::App;
 use crate::bank::{BankConnection, Endpoint, Instruction};
 use crate::instruct;
+use crate::metrics::count;
 use crate::secrets::VaultError;
+use crate::telemetry::TRACES;
 
 /// How long a claim lasts. Whoever dies is followed up after this.
 const CLAIM_US: i64 = 10 * SECOND_US;
@@ -64,6 +68,10 @@ async fn work_off<B: BankConnection>(shift: &Shift<B>) -> anyhow::Result<Due> {
     if !is_due(&shift.app).await.context("looking for work")? {
         return Ok(Due::Nothing);
     }
+    work_off_due(shift).instrument(tracing::debug_span!(target: TRACES, "submit", payments = Empty)).await
+}
+
+async fn work_off_due<B: BankConnection>(shift: &Shift<B>) -> anyhow::Result<Due> {
     let error = match take(shift).await {
         Ok((Due::Nothing, _)) => return Ok(Due::Nothing),
         Ok((due, prepared)) => {
@@ -112,6 +120,8 @@ async fn take<B>(shift: &Shift<B>) -> anyhow::Result<(Due, Prepared)> {
         count if count < app.batch_max => Due::Few,
         _ => Due::ABatch,
     };
+    app.metrics.submit_payments.record(count(taken.len()));
+    Span::current().record("payments", taken.len());
     // Most were accepted a moment ago, in this process.
     let remembered = taken.iter().filter_map(|one| app.remembered.take(one.payment_id, one.version));
     let mut held: Held = remembered.map(|payment| (payment.terms.id, payment)).collect();

@@ -5,8 +5,10 @@
 
 mod answer;
 mod database;
+mod exposition;
 mod visitor;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,10 +35,14 @@ use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::answer::{Answer, Call, assert_id, assert_time, event_types, keys};
 use self::database::PostgresDatabase;
+pub(crate) use self::exposition::Exposition;
 pub(crate) use self::visitor::{Home, ROUTING, Visitor, account, address, terms, with, without};
 
 /// Whatever takes longer than this will not happen any more.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An address that is free.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -136,11 +142,11 @@ impl TestApp {
             opened,
             &database,
             clock.clone(),
-            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers },
+            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers, metrics_listen: Some(ANY) },
         )
         .await
         .unwrap();
-        let server = Server::start(&running.app, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = Server::start(&running.app, ANY).await.unwrap();
         TestApp {
             base: format!("http://{}", server.address),
             client: Client::builder().no_proxy().redirect(Policy::none()).build().unwrap(),
@@ -178,6 +184,19 @@ impl TestApp {
     /// For clients of the story's own.
     pub(crate) fn address(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// What is told to Prometheus.
+    pub(crate) async fn metrics(&self) -> Exposition {
+        let answer = self.client.get(self.metrics_address("/metrics")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        Exposition::parse(&answer.text().await.unwrap())
+    }
+
+    /// A path on the address of the metrics.
+    pub(crate) fn metrics_address(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.metrics_address().unwrap())
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -15,6 +15,7 @@ mod harness;
 mod idempotency;
 mod leases;
 mod lists;
+mod metrics;
 mod processes;
 mod refunds;
 mod rent;

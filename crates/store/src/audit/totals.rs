@@ -75,6 +75,9 @@ async fn orphans(tx: &mut Tx) -> Result<Check, StoreError> {
              SELECT 'work without a payment', COUNT(*) FROM due_work w
              WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = w.payment_id)
              UNION ALL
+             SELECT 'payments that the bank is to tell of and that are not PROCESSING', COUNT(*) FROM awaited_payments a
+             WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = a.payment_id AND p.status = 'PROCESSING')
+             UNION ALL
              SELECT 'outcomes without an instruction', COUNT(*) FROM bank_outcomes o
              WHERE NOT EXISTS (SELECT 1 FROM bank_instructions i WHERE i.reference = o.reference)
              UNION ALL

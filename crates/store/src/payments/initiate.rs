@@ -209,6 +209,7 @@ async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentI
     events::append(tx, ours.iter().map(|(_, event)| EventRow::of_payment(event))).await?;
     work::schedule(tx, &due).await?;
     tx.announce_work().await?;
+    ours.iter().for_each(|(payment, event)| tx.note(&event.change, payment.terms.rail));
     Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
 }
 

@@ -96,6 +96,7 @@ pub async fn record_held(
                         return Verdict::Rejected(rejection);
                     }
                     for ((change, reason), new) in facts.into_iter().zip(instructed.events) {
+                        tx.note(&change, payment.terms.rail);
                         written.add(payment, change, reason, new);
                     }
                 }
@@ -179,7 +180,13 @@ impl Written {
         update(tx, &changed).await?;
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
-        work::finish(tx, &done).await?;
+        let finished = work::finish(tx, &done).await?;
+        // Whatever had work to be finished was not awaited, as all that an instant rail settles while one waits.
+        let mut told: Vec<_> = due.iter().filter(|due| due.is_submission()).map(work::Due::key).collect();
+        if finished < u64::try_from(done.len()).unwrap_or(u64::MAX) {
+            told.extend(done);
+        }
+        work::no_longer_awaited(tx, &told).await?;
         refunds::promise(tx, self.promised).await?;
         self.effects.write(tx).await?;
         if due.iter().any(work::Due::is_submission) {

@@ -14,12 +14,14 @@ use sqlx::{PgConnection, Transaction};
 use self::primary::{Connections, Primary};
 use self::replica::Replica;
 use crate::connect::{ConnectError, PoolSize};
+use crate::usage::{self, Usage};
 
 /// The servers of one database. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Servers {
     primary: Arc<Primary>,
     replica: Option<Arc<Replica>>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// An open transaction on one of the servers.
@@ -42,7 +44,7 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 impl Servers {
     pub(crate) async fn connect(url: &str, size: PoolSize) -> Result<Servers, ConnectError> {
         let primary = Primary::connect(hosts::parse(url)?, size).await?;
-        Ok(Servers { primary: Arc::new(primary), replica: None })
+        Ok(Servers { primary: Arc::new(primary), replica: None, usage: Arc::default() })
     }
 
     /// The same servers with a replica.
@@ -98,6 +100,12 @@ impl Servers {
         };
         let (listener, _) = self.primary.begin(listen).await?;
         Ok(listener)
+    }
+
+    pub(crate) fn connections(&self) -> Vec<usage::Connections> {
+        let primary = usage::Connections::of_pool("primary", &self.primary.current().pool);
+        let replica = self.replica.iter().map(|replica| usage::Connections::of_pool("replica", &replica.pool));
+        [primary].into_iter().chain(replica).collect()
     }
 
     pub(crate) async fn close(&self) {

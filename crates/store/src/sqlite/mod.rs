@@ -21,6 +21,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::connect::{ACQUIRE_TIMEOUT, PoolSize};
+use crate::usage::{Connections, Usage};
 use crate::values::Binds;
 use bind::RowBinder;
 use checkpoint::Checkpoints;
@@ -44,6 +45,7 @@ pub struct SqliteFile {
     writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
     readers: Arc<Readers>,
     checkpoints: Arc<Checkpoints>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// Connections that read, and as many permits.
@@ -69,7 +71,18 @@ impl SqliteFile {
             writer,
             readers: Arc::new(Readers { idle: Mutex::new(idle?), permits, count: readers.0 }),
             checkpoints: Arc::new(checkpoints),
+            usage: Arc::default(),
         })
+    }
+
+    pub(crate) fn connections(&self) -> Vec<Connections> {
+        let writes = self.writer.try_lock().is_err();
+        let idle = u32::try_from(self.readers.permits.available_permits()).unwrap_or(u32::MAX);
+        let in_use = self.readers.count.saturating_sub(idle);
+        vec![
+            Connections { pool: "writer", in_use: u32::from(writes), idle: u32::from(!writes) },
+            Connections { pool: "readers", in_use, idle },
+        ]
     }
 
     /// Waits for the writing connection and begins.

@@ -232,6 +232,8 @@ const OURS: &str = "the bank carried out all that we say it did";
                          SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}' FROM users WHERE role = 'RENTER'", &[ORPHANS])]
 #[case::work_of_nobody("INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
                         SELECT id, 'SUBMIT', 1, 0, 0 FROM users WHERE role = 'RENTER'", &[ORPHANS])]
+#[case::awaited_for_nothing("INSERT INTO awaited_payments (payment_id, since)
+                             SELECT id, 0 FROM payments WHERE status = 'CANCELLED'", &[ORPHANS])]
 #[case::outcome_of_nothing("INSERT INTO bank_outcomes (position, reference, state, occurred_at)
                             VALUES (9999, 'nobody-1', 'SETTLED', 0)", &[ORPHANS])]
 #[case::event_type("UPDATE events SET event_type = 'payment_failed' WHERE event_type = 'payment_cancelled'", &[SEQUENCE])]

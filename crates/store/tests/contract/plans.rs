@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 13] = [
+const GROWING: [&str; 14] = [
     "payments",
     "feed",
     "refunded_payments",
@@ -30,6 +30,7 @@ const GROWING: [&str; 13] = [
     "lease_accounts",
     "deposit_returns",
     "api_keys",
+    "awaited_payments",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.

@@ -249,3 +249,57 @@ fn what_one_takes_another_passes_over_and_the_intent_keeps_it() {
 async fn claim_of(world: &World, by: Uuid, now_us: i64) -> usize {
     claimed(world, by, now_us, 9).await.len()
 }
+
+#[test]
+fn what_the_bank_has_is_awaited_until_its_word_is_recorded() {
+    on_both_engines(async |world| {
+        let ids = payments(world, &world.house().await, 4).await;
+        world.tries(ids.iter().map(|id| (*id, Command::Submit)).collect()).await;
+        let since = async || world.keep(async |tx| work::awaited_since(tx, world.now()).await).await;
+        assert_eq!(since().await, None);
+        let first = world.now();
+        world.keep(async |tx| work::await_word(tx, &[(ids[0], 1)], first).await).await;
+        world.wait_us(SECOND_US);
+        let second = world.now();
+        world.keep(async |tx| work::await_word(tx, &[(ids[1], 1), (ids[2], 1), (ids[0], 1)], second).await).await;
+        assert_eq!(since().await, Some(first), "it had no work any more that could go away");
+
+        // Settled, refused and tried again, refused for good.
+        let refused = |code| Command::Refuse { attempt: 1, reason: reason(code) };
+        world.tries(vec![(ids[0], Command::Settle { attempt: 1 })]).await;
+        assert_eq!(since().await, Some(second));
+        world.tries(vec![(ids[1], refused("R01")), (ids[2], refused("R03"))]).await;
+        assert_eq!(since().await, None);
+
+        // The bank's word was quicker than the news that it has the payment.
+        world.tries(vec![(ids[3], Command::Settle { attempt: 1 })]).await;
+        world.keep(async |tx| work::await_word(tx, &[(ids[3], 1)], second).await).await;
+        assert_eq!(since().await, None);
+    });
+}
+
+#[test]
+fn the_backlog_is_what_is_due_by_kind() {
+    on_both_engines(async |world| {
+        let house = world.house().await;
+        let first = world.now();
+        let ids = payments(world, &house, 3).await;
+        world.wait_us(SECOND_US);
+        world.tries(vec![(ids[2], Command::Submit)]).await;
+        let inquired = world.now();
+        let backlog = async |now, limit| {
+            let mut backlog = world.keep(async |tx| work::backlog(tx, now, limit).await).await;
+            backlog.sort_by_key(|of| of.what.name());
+            backlog
+        };
+        let submit = work::Backlog { what: WorkKind::Submit, count: 2, since: first };
+        let both = [work::Backlog { what: WorkKind::Inquire, count: 1, since: inquired }, submit];
+
+        let found = backlog(world.now(), 10).await;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!((found[0].what, found[0].count), (both[0].what, both[0].count));
+        assert_eq!(found[1], both[1]);
+        assert_eq!(backlog(world.now(), 1).await.iter().map(|of| of.count).sum::<i64>(), 1);
+        assert_eq!(backlog(first.plus_micros(-1), 10).await, []);
+    });
+}

@@ -72,6 +72,7 @@ pub(super) fn refused(broken: impl IntoIterator<Item = FieldError>) -> ApiError 
 }
 
 async fn answer(app: &App, Initiated { payment, replayed }: &Initiated, caller: Caller) -> Result<Response, ApiError> {
+    tracing::debug!(payment_id = %payment.terms.id, replayed, "a payment was accepted");
     let location = format!("/api/v1/payments/{}", payment.terms.id);
     let view = if *replayed {
         view(&mut app.db.begin_read().await?, payment, caller).await?

@@ -41,8 +41,13 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let secrets = SecretsPlace::MadeIfMissing(file.with_extension("secrets"));
     let database = Database { url: DatabaseUrl::Sqlite(file), secrets };
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await?;
-    let manner =
-        Manner { scale: args.rail_delay_scale, batch_max: BATCH_MAX, rate_limit: RateLimit::On, workers: true };
+    let manner = Manner {
+        scale: args.rail_delay_scale,
+        batch_max: BATCH_MAX,
+        rate_limit: RateLimit::On,
+        workers: true,
+        metrics_listen: None,
+    };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
     let told = tokio::select! {

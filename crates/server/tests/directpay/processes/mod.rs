@@ -14,4 +14,5 @@ mod process;
 mod run_day;
 mod settings;
 mod stopping;
+mod telemetry;
 mod two_processes;

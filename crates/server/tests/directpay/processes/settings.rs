@@ -28,6 +28,7 @@ fn bad_settings_are_refused_with_their_name() {
     for (name, value, said) in [
         ("DIRECTPAY_DATABASE_URL", "mysql://root@db/x", "must begin with sqlite:// or postgres://"),
         ("DIRECTPAY_LISTEN", "nowhere", "--listen"),
+        ("DIRECTPAY_METRICS_LISTEN", "nowhere", "--metrics-listen"),
         ("DIRECTPAY_WORKERS", "perhaps", "--workers"),
         ("DIRECTPAY_RAIL_DELAY_SCALE", "-1", "--rail-delay-scale"),
         ("DIRECTPAY_RAIL_DELAY_SCALE", "NaN", "--rail-delay-scale"),
@@ -197,9 +198,17 @@ fn flags_win_over_the_environment_and_help_shows_both() {
     assert!(other.exists() && !place.file().exists());
     let help = bare_command(&["serve", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for name in
-        ["LISTEN", "DATABASE_URL", "REPLICA_URL", "WORKERS", "RAIL_DELAY_SCALE", "SECRETS_FILE", "LOG", "RATE_LIMIT"]
-    {
+    for name in [
+        "LISTEN",
+        "METRICS_LISTEN",
+        "DATABASE_URL",
+        "REPLICA_URL",
+        "WORKERS",
+        "RAIL_DELAY_SCALE",
+        "SECRETS_FILE",
+        "LOG",
+        "RATE_LIMIT",
+    ] {
         assert!(help.contains(&format!("DIRECTPAY_{name}")), "{name}");
     }
 }
