@@ -273,6 +273,26 @@ fn a_listener_is_sent_away_when_the_token_ends() {
 }
 
 #[test]
+fn a_program_listens_by_its_key_until_that_is_revoked() {
+    on_both(async |app| {
+        let home = app.home().await;
+        let key = home.renter.make_key(&["events:read"]).await;
+        let mut listener = Listener::open(listening(&home.renter.with_key(&key), "")).await;
+        home.paid("heard").await;
+        let pulled = pulled_when_there_are(&home.renter, 3).await;
+        assert_eq!(listener.take(pulled.len()).await, pulled);
+        let path = format!("/api/v1/api-keys/{}/revoke", key.id());
+        home.renter.post(&path, &Value::Null).await.must(200);
+        home.paid("not-heard").await;
+        while let Some(block) = listener.block().await {
+            assert!(!block.contains("data:"), "{block}");
+        }
+        let blind = home.renter.program(&["payments:read"]).await;
+        blind.get(PATH).await.refuses(403, "insufficient_scope");
+    });
+}
+
+#[test]
 fn nobody_listens_without_end_or_too_often() {
     on_sqlite(async |app| {
         let (renter, other) = (app.sign_up("RENTER").await, app.sign_up("RENTER").await);

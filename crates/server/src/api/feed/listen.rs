@@ -138,17 +138,23 @@ impl Listener {
                 self.quiet = 0;
                 return Some(event);
             }
-            if *self.seat.stop.borrow() || !self.is_still_allowed().await {
+            if *self.seat.stop.borrow() {
                 return None;
             }
-            tokio::select! {
-                going_on = go_on(&self.app, &mut self.seat, &self.pace, self.caller, self.after) => match going_on {
-                    Step::Read(part) => self.catch_up(&part)?,
-                    Step::News(news) => self.take(&news)?,
-                    Step::Nothing => {}
-                    Step::Over => return None,
-                },
-                _ = self.checks.tick() => self.quiet += 1,
+            let step = tokio::select! {
+                step = go_on(&self.app, &mut self.seat, &self.pace, self.caller, self.after) => Some(step),
+                _ = self.checks.tick() => None,
+            };
+            // Asked after the wait: what happened meanwhile is nothing to whom it does not concern any more.
+            if !self.is_still_allowed().await {
+                return None;
+            }
+            match step {
+                Some(Step::Read(part)) => self.catch_up(&part)?,
+                Some(Step::News(news)) => self.take(&news)?,
+                Some(Step::Nothing) => {}
+                Some(Step::Over) => return None,
+                None => self.quiet += 1,
             }
             if self.ready.is_empty() && QUIET_CHECKS_MAX <= self.quiet {
                 let sign = self.sign_of_life();
