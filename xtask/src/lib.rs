@@ -9,6 +9,7 @@ pub mod bench;
 pub mod fuzz;
 pub mod guard;
 pub mod migrations;
+pub mod packages;
 pub mod postgres;
 pub mod process;
 pub mod seed;

@@ -12,6 +12,7 @@ use crate::process;
 use crate::table;
 use crate::workspace::cargo;
 
+mod bookkeeper;
 mod tally;
 
 use tally::Tally;
@@ -98,6 +99,7 @@ fn tests(runner: &[String], tally: &mut Tally) -> Result<bool> {
     if !succeeds(&mut cargo(&["build", "-p", "directpay-server", "--bin", "directpay"]))? {
         return Ok(false);
     }
+    bookkeeper::install_if_missing();
     let cluster = Cluster::start(Durability::Off)?;
     let admin = cluster.url("postgres");
     let mut read = |command: &mut Command| -> Result<bool> {

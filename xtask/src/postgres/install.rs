@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
+use crate::packages::{is_on_path, is_root};
 use crate::process;
 
 /// The oldest PostgreSQL that DirectPay supports.
@@ -108,9 +109,7 @@ fn elsewhere() -> Vec<PathBuf> {
 
 /// The commands that install PostgreSQL here without asking anybody, if we may run them.
 fn package_manager() -> Option<&'static [&'static [&'static str]]> {
-    let root = rustix::process::geteuid().is_root();
-    let has =
-        |name: &str| env::var_os("PATH").iter().flat_map(env::split_paths).any(|folder| folder.join(name).is_file());
+    let (root, has) = (is_root(), is_on_path);
     if root && has("apt-get") {
         Some(&[&["apt-get", "update"], &["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"]])
     } else if root && has("dnf") {
