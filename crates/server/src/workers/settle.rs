@@ -4,7 +4,6 @@ use anyhow::Context;
 use directpay_domain::payment::{Actor, Command, Status};
 use directpay_store::payments::{self, Instructed};
 use directpay_store::{StoreError, bank_book};
-
 use tracing::Instrument;
 
 use super::{Round, Shift, complain};

@@ -102,6 +102,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         api_keys::add(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
+        app.come_to_rest().await;
         let mut before = app.contents().await;
         let mut wrong = Vec::new();
         for case in &cases.0 {

@@ -277,6 +277,18 @@ impl TestApp {
         due_work(self.db(), &self.clock).await
     }
 
+    /// Waits until nothing happens any more by itself: all due work is done, and every event has its position in the feed.
+    pub(crate) async fn come_to_rest(&self) {
+        const WITHOUT_POSITION: &str = "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed)";
+        until("all is quiet", async || {
+            let mut tx = self.db().begin_read().await.unwrap();
+            let (without_position,): (i64,) = tx.fetch_one(WITHOUT_POSITION, ()).await.unwrap();
+            drop(tx);
+            without_position == 0 && self.due_work().await == 0
+        })
+        .await;
+    }
+
     /// The day where the properties of the tests lie.
     pub(crate) fn today(&self) -> Date {
         LocalDay::at("America/New_York", self.clock.business()).unwrap().date

@@ -99,6 +99,7 @@ fn a_move_back_or_too_far_is_refused_and_changes_nothing() {
     on_both(async |app| {
         let admin = app.admin().await;
         admin.post(ADVANCE, &json!({"seconds": 60})).await.must(200);
+        app.come_to_rest().await;
         let before = app.contents().await;
         let past = app.clock.business().plus_micros(-1).to_string();
         for (body, fields) in [

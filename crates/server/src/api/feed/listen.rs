@@ -9,11 +9,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName};
+use axum::extract::{MatchedPath, State};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use directpay_domain::api_key::Scope;
 use directpay_store::StoreError;
 use directpay_store::feed::Entry;
 use directpay_store::users::Named;
@@ -28,6 +27,7 @@ use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::extract::Query;
 use crate::api::problem::{Always, OfList, OfMany, SignedIn};
+use crate::api::scopes;
 use crate::app::App;
 use crate::feed::{AFTER_FAILURE, News, Part, Seat};
 
@@ -71,6 +71,7 @@ pub struct ListenQuery {
 pub async fn listen_to_events(
     State(app): State<App>,
     caller: Caller,
+    route: MatchedPath,
     headers: HeaderMap,
     Query(query): Query<ListenQuery>,
 ) -> Result<Response, ApiError> {
@@ -87,6 +88,7 @@ pub async fn listen_to_events(
     let listener = Listener {
         app,
         headers,
+        route,
         caller,
         seat,
         after: after.unwrap_or(0),
@@ -118,6 +120,8 @@ struct Listener {
     app: App,
     /// With the credentials, which end.
     headers: HeaderMap,
+    /// Which names the scope that a key must have.
+    route: MatchedPath,
     caller: Caller,
     seat: Seat,
     /// Everything of the caller's up to here was sent, or is ready.
@@ -165,7 +169,8 @@ impl Listener {
 
     /// Whether whoever listens would be let in again.
     async fn is_still_allowed(&self) -> bool {
-        let now = Caller::of(&self.headers, &self.app, || Some(Scope::EventsRead)).await;
+        let needed = || scopes::needed(&Method::GET, self.route.as_str());
+        let now = Caller::of(&self.headers, &self.app, needed).await;
         now.is_ok_and(|now| now.user_id == self.caller.user_id && now.role == self.caller.role)
     }
 
