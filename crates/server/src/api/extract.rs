@@ -262,6 +262,16 @@ fn ambiguous() -> ApiError {
 impl KeyHeader {
     /// The one key that header and body name.
     pub fn with_body(self, body: Option<&str>) -> Result<IdempotencyKey, ApiError> {
+        self.with_body_if_any(body)?.ok_or_else(|| {
+            ApiError::idempotency_key(
+                "idempotency_key_missing",
+                "send the header Idempotency-Key or the field idempotency_key",
+            )
+        })
+    }
+
+    /// The same, where a request may go without.
+    pub fn with_body_if_any(self, body: Option<&str>) -> Result<Option<IdempotencyKey>, ApiError> {
         let invalid = |_| {
             ApiError::idempotency_key(
                 "idempotency_key_invalid",
@@ -272,11 +282,7 @@ impl KeyHeader {
         let body = body.map(IdempotencyKey::parse).transpose().map_err(invalid)?;
         match (header, body) {
             (Some(header), Some(body)) if header != body => Err(ambiguous()),
-            (Some(key), _) | (None, Some(key)) => Ok(key),
-            (None, None) => Err(ApiError::idempotency_key(
-                "idempotency_key_missing",
-                "send the header Idempotency-Key or the field idempotency_key",
-            )),
+            (key @ Some(_), _) | (None, key) => Ok(key),
         }
     }
 }

@@ -259,8 +259,13 @@ fn created<T: serde::Serialize>(location: &str, view: T) -> Response {
 
 /// The answer under an idempotency key: 201 to whoever asks for the first time, 200 with its header to a replay.
 fn created_once<T: serde::Serialize>(is_new: bool, location: &str, view: T) -> Response {
+    if is_new { created(location, view) } else { changed_once(is_new, view) }
+}
+
+/// The same where nothing new is made: 200 to both, with its header to a replay.
+fn changed_once<T: serde::Serialize>(is_new: bool, view: T) -> Response {
     if is_new {
-        return created(location, view);
+        return Json(view).into_response();
     }
     (StatusCode::OK, [("Idempotent-Replayed", "true")], Json(view)).into_response()
 }

@@ -113,10 +113,16 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "read_deposit" => (lease, none, Right::Renter, 200, FindNothing),
         // Whether or not this lease has ended by today: nothing was ever charged as a deposit.
         "return_deposit" => (lease, json!({"idempotency_key": "matrix-deposit"}), Right::Landlord, 409, FindNothing),
-        "void_charge" => (things.charge.as_str(), json!({"reason": "x"}), Right::Landlord, 200, FindNothing),
+        "void_charge" => (
+            things.charge.as_str(),
+            json!({"reason": "x", "idempotency_key": "void"}),
+            Right::Landlord,
+            200,
+            FindNothing,
+        ),
         "end_extra" => (things.extra.as_str(), json!({"end_date": "2091-01-01"}), Right::Landlord, 200, FindNothing),
         "change_rent" => {
-            let body = json!({"rent_amount": "1", "effective_date": "2090-01-01"});
+            let body = json!({"rent_amount": "1", "effective_date": "2090-01-01", "idempotency_key": "matrix-rent"});
             (lease, body, Right::Landlord, 200, FindNothing)
         }
         "set_payment_policy" => (lease, json!({"policy": "ANY", "reason": "x"}), Right::Landlord, 200, FindNothing),

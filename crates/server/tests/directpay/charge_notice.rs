@@ -85,11 +85,17 @@ fn what_is_charged_once_shows_on_the_first_day_of_its_notice_until_it_is_voided(
         assert_eq!(listed(&home.renter, &lease).await, ["ONE_OFF SCHEDULED", "RENT OPEN"]);
         assert_eq!(upcoming(&home, &lease).await, "25.00");
 
-        home.landlord.post(&format!("{path}/{key}/void"), &json!({"reason": "x"})).await.must(200);
+        home.landlord
+            .post(&format!("{path}/{key}/void"), &json!({"reason": "x", "idempotency_key": "void-key"}))
+            .await
+            .must(200);
         assert_eq!(listed(&home.renter, &lease).await, ["RENT OPEN"]);
         assert_eq!(upcoming(&home, &lease).await, "0.00");
         let rent = home.renter.get(&path).await.rows()[0]["id"].as_str().unwrap().to_owned();
-        home.landlord.post(&format!("{path}/{rent}/void"), &json!({"reason": "x"})).await.must(200);
+        home.landlord
+            .post(&format!("{path}/{rent}/void"), &json!({"reason": "x", "idempotency_key": "void-rent"}))
+            .await
+            .must(200);
         assert_eq!(listed(&home.renter, &lease).await, ["RENT VOIDED"], "what was owed once stays in sight");
     });
 }

@@ -289,11 +289,15 @@ fn what_became_of_a_deposit_can_be_corrected_item_by_item() {
         let returned = of.returns("back", &deducting(&[("By mistake", "300.00")])).await.must(201);
         of.home.renter.wait_until(&returned.text_of("payment_id"), "COMPLETED").await;
         let void = |charge: &str| of.path(&format!("charges/{charge}/void"));
-        let why = json!({"reason": "It was another flat"});
+        let why = json!({"reason": "It was another flat", "idempotency_key": "another-flat"});
 
         let deduction = returned["deductions"][0]["charge_id"].as_str().unwrap().to_owned();
         of.home.landlord.post(&void(&deduction), &why).await.must(200);
         assert_eq!(of.balance().await, "-300.00");
-        of.home.landlord.post(&void(&of.deposit_charge), &why).await.refuses(409, "deposit_returned");
+        of.home
+            .landlord
+            .post(&void(&of.deposit_charge), &with(&why, "idempotency_key", json!("deposit")))
+            .await
+            .refuses(409, "deposit_returned");
     });
 }

@@ -5,7 +5,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Home, POST, PUT, TestApp, WITHOUT_WORKERS, on_both, on_both_with, until};
+use crate::harness::{Answer, Home, POST, PUT, TestApp, WITHOUT_WORKERS, on_both, on_both_with, until, with, without};
 
 /// A lease that begins today, whose rent is due today and on this day of the months to come.
 struct Flat<'a> {
@@ -246,9 +246,19 @@ fn a_landlord_charges_voids_and_changes_what_is_not_due_yet() {
         flat.pays("some", "1510.00").await;
         let key = flat.charge_of("ONE_OFF").await;
         let void = flat.path(&format!("charges/{}/void", key["id"].as_str().unwrap()));
-        let voided = flat.home.landlord.post(&void, &json!({"reason": "It was found"})).await.must(200);
+        let found = json!({"reason": "It was found", "idempotency_key": "found"});
+        flat.home
+            .landlord
+            .post(&void, &without(&found, "idempotency_key"))
+            .await
+            .refuses(400, "idempotency_key_missing");
+        let voided = flat.home.landlord.post(&void, &found).await.must(200);
         assert_eq!(voided["status"], "VOIDED");
-        let again = flat.home.landlord.post(&void, &json!({"reason": "Twice"})).await.refuses(409, "already_voided");
+        assert_eq!(flat.home.landlord.post(&void, &found).await.must(200).body, voided.body);
+        let other = with(&found, "reason", json!("It was sold"));
+        flat.home.landlord.post(&void, &other).await.refuses(422, "idempotency_key_reused");
+        let twice = json!({"reason": "Twice", "idempotency_key": "twice"});
+        let again = flat.home.landlord.post(&void, &twice).await.refuses(409, "already_voided");
         assert_eq!(again["current_status"], "VOIDED");
         // The ten that had paid for the key wait for the next rent.
         assert_eq!(flat.charges().await[2], "DEPOSIT OPEN 1500.00 0.00 0.00");
@@ -260,8 +270,16 @@ fn a_landlord_charges_voids_and_changes_what_is_not_due_yet() {
             .parse()
             .unwrap();
         let rent = json!({"rent_amount": "1600", "effective_date": next.to_string()});
-        let lease = flat.home.landlord.post(&flat.path("rent-changes"), &rent).await.must(200);
+        let lease =
+            flat.landlord_asks("rent-changes", "first", &with(&rent, "rent_amount", json!("1700"))).await.must(200);
+        assert_eq!(lease["rent_changes"][0]["rent_amount"], "1700.00");
+        let lease = flat.landlord_asks("rent-changes", "second", &rent).await.must(200);
         assert_eq!(lease["rent_changes"][0]["rent_amount"], "1600.00");
+        // The first request was lost on its way back and comes again.
+        let again =
+            flat.landlord_asks("rent-changes", "first", &with(&rent, "rent_amount", json!("1700"))).await.must(200);
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        assert_eq!(again["rent_changes"], lease["rent_changes"]);
         let parking = json!({"description": "Parking", "amount": "75", "start_date": next.to_string()});
         let extra = flat.landlord_asks("extras", "parking", &parking).await.must(201);
         flat.landlord_asks("extras", "parking", &parking).await.must(200);

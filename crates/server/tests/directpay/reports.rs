@@ -355,7 +355,7 @@ fn income_is_what_a_tax_adviser_would_say() {
         let charges = landlord.get(&format!("/api/v1/leases/{}/schedule", estate.lease)).await;
         let deposit = charges.rows().iter().find(|charge| charge["kind"] == "DEPOSIT").unwrap();
         let void = format!("/api/v1/leases/{}/charges/{}/void", estate.lease, deposit["id"].as_str().unwrap());
-        landlord.post(&void, &json!({"reason": "None was agreed"})).await.must(200);
+        landlord.post(&void, &json!({"reason": "None was agreed", "idempotency_key": "void"})).await.must(200);
         let cash = report(landlord, &format!("income?year={year}")).await;
         assert_eq!(cash["totals"][0]["income"], "11630.00");
 

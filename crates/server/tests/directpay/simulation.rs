@@ -254,7 +254,7 @@ async fn something_happens(landlord: &Visitor<'_>, home: &Home<'_>, lots: &mut L
             let posted: Vec<_> = charges.iter().filter(|charge| charge["status"] == "OPEN").collect();
             if let Some(charge) = posted.last() {
                 let path = format!("charges/{}/void", charge["id"].as_str().unwrap());
-                landlord.post(&home.path(&path), &json!({"reason": "By lot"})).await;
+                asks(&path, json!({"reason": "By lot"})).await;
             }
         }
         14 => {

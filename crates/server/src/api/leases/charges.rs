@@ -26,10 +26,10 @@ use super::view::ChargeView;
 use super::{find_visible, hold, local_day};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
-use crate::api::created_once;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, List, ListQuery, Query, parse_id};
 use crate::api::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
+use crate::api::{changed_once, created_once};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
 
@@ -180,38 +180,54 @@ fn place_in_list(charge: &Charge) -> Uuid {
     Uuid::from_bytes(place)
 }
 
-/// Why.
+/// Why a charge is not owed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WithReason {
+pub struct VoidCharge {
     /// For people.
     #[schema(example = "Charged twice by mistake")]
     reason: String,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "void-lost-key", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 /// Void a charge.
 ///
 /// For the landlord. It is not owed after all; money that paid for it pays for others, or is credit. Rent that has not fallen due
-/// yet follows the lease's terms and cannot be voided.
+/// yet follows the lease's terms and cannot be voided. Repeating the request with the same idempotency key changes nothing.
 #[utoipa::path(
     post,
     path = "/leases/{id}/charges/{charge_id}/void",
     tag = "leases",
-    params(("id" = Uuid, Path), ("charge_id" = Uuid, Path)),
-    request_body = WithReason,
-    responses((status = 200, body = ChargeView, description = "Voided"), WithBody, OfOne, OfRole, OfState, SignedIn, Always),
+    params(
+        ("id" = Uuid, Path),
+        ("charge_id" = Uuid, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body"),
+    ),
+    request_body = VoidCharge,
+    responses(
+        (status = 200, body = ChargeView, description = "Voided", headers(("Idempotent-Replayed" = Option<String>))),
+        WithBody, OfOne, OfRole, OfState, SignedIn, Always,
+    ),
 )]
 pub async fn void_charge(
     State(app): State<App>,
     caller: Caller,
     Ids(id, charge_id): Ids<LeaseId, ChargeId>,
-    Json(request): Json<WithReason>,
-) -> Result<Json<ChargeView>, ApiError> {
+    header: KeyHeader,
+    Json(request): Json<VoidCharge>,
+) -> Result<Response, ApiError> {
+    let key = header.with_body(request.idempotency_key.as_deref())?;
     let reason = Line::parse(&request.reason).map_err(|invalid| ApiError::invalid("reason", invalid))?;
     let mut tx = app.db.begin().await?;
     hold(&mut tx, caller, id).await?;
     let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
     let charge = charges::find(&mut tx, id, charge_id).await?.ok_or_else(ApiError::not_found)?;
+    let what = ("void", charge_id, reason.as_str());
+    if let Made::Before(_) = once(&mut tx, caller, &key, app.clock.business(), &what).await? {
+        return Ok(changed_once(false, read_charge(&mut tx, id, charge_id).await?));
+    }
     match (charge.kind, charge.posted_at, charge.voided_at) {
         (_, _, Some(_)) => {
             return Err(ApiError::wrong_status("already_voided", "VOIDED", "the charge was voided before"));
@@ -241,7 +257,7 @@ pub async fn void_charge(
     ledger.write(&mut tx).await?;
     let view = read_charge(&mut tx, id, charge_id).await?;
     tx.commit().await?;
-    Ok(Json(view))
+    Ok(changed_once(true, view))
 }
 
 /// Whether a deposit was given up since it was posted.

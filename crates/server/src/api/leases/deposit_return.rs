@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::charges::parse_limited;
 use super::deposits::{DepositReturnView, Place, known_charges, parse_days, parse_move_out, read_return};
 use super::hold;
-use super::once::{Made, once};
+use super::once::{Made, once_if_named};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, FieldErrors};
@@ -171,10 +171,7 @@ pub async fn return_deposit(
     let mut tx = app.db.begin().await?;
     let lease = hold(&mut tx, caller, id).await?;
     let asked = request.parse(&lease.terms)?;
-    let made = match &key {
-        Some(key) => once(&mut tx, caller, key, now, &("deposit-return", id, &asked)).await?,
-        None => Made::New(clock::new_id()),
-    };
+    let made = once_if_named(&mut tx, caller, key.as_ref(), now, &("deposit-return", id, &asked)).await?;
     let place = Place::of(&mut tx, &lease, now).await?;
     let (return_id, is_new) = match made {
         Made::Before(made) => (made, false),

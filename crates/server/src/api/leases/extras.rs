@@ -15,15 +15,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::charges::parse_limited;
-use super::once::{Made, once};
+use super::once::{Made, once, once_if_named};
 use super::view::LeaseView;
 use super::{find_visible, hold, local_day};
 use crate::api::amount::AmountInput;
 use crate::api::auth::Caller;
-use crate::api::created_once;
 use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, KeyHeader, List};
 use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
+use crate::api::{changed_once, created_once};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
 
@@ -174,31 +174,50 @@ pub struct EndOfExtra {
     /// The last day, today or later.
     #[schema(example = "2026-06-30", format = Date)]
     end_date: String,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "no-more-parking", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 /// End what is charged with the rent.
 ///
-/// For the landlord. What has fallen due stays.
+/// For the landlord. What has fallen due stays. It may go without an idempotency key: an end is only ever moved forward, so that
+/// repeating it changes nothing.
 #[utoipa::path(
     post,
     path = "/leases/{id}/extras/{extra_id}/end",
     tag = "leases",
-    params(("id" = Uuid, Path), ("extra_id" = Uuid, Path)),
+    params(
+        ("id" = Uuid, Path),
+        ("extra_id" = Uuid, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body"),
+    ),
     request_body = EndOfExtra,
-    responses((status = 200, body = ExtraView, description = "It ends"), WithBody, OfOne, OfRole, OfState, SignedIn, Always),
+    responses(
+        (status = 200, body = ExtraView, description = "It ends", headers(("Idempotent-Replayed" = Option<String>))),
+        WithBody, OfOne, OfRole, OfState, SignedIn, Always,
+    ),
 )]
 pub async fn end_extra(
     State(app): State<App>,
     caller: Caller,
     Ids(id, extra_id): Ids<LeaseId, Uuid>,
+    header: KeyHeader,
     Json(request): Json<EndOfExtra>,
-) -> Result<Json<ExtraView>, ApiError> {
+) -> Result<Response, ApiError> {
+    let key = header.with_body_if_any(request.idempotency_key.as_deref())?;
+    let now = app.clock.business();
     let ends_on = parse_date(&request.end_date).map_err(|invalid| ApiError::invalid("end_date", invalid))?;
     let mut tx = app.db.begin().await?;
     let lease = hold(&mut tx, caller, id).await?;
     let extras = leases::extras(&mut tx, &lease).await?;
     let extra = extras.into_iter().find(|extra| extra.id == extra_id).ok_or_else(ApiError::not_found)?;
-    let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
+    if let Made::Before(_) =
+        once_if_named(&mut tx, caller, key.as_ref(), now, &("extra-end", extra_id, ends_on)).await?
+    {
+        return Ok(changed_once(false, ExtraView::from(extra)));
+    }
+    let today = local_day(&mut tx, &lease, now).await?.date;
     if ends_on < today {
         return Err(ApiError::invalid("end_date", past()));
     }
@@ -215,7 +234,7 @@ pub async fn end_extra(
     let change = LeaseChange::ExtraEnded { extra_id, ends_on };
     daily_pass::change_terms(&mut tx, &lease, today, change, asked_by(&app, caller)).await?;
     tx.commit().await?;
-    Ok(Json(Extra { ends_on: Some(ends_on), ..extra }.into()))
+    Ok(changed_once(true, ExtraView::from(Extra { ends_on: Some(ends_on), ..extra })))
 }
 
 /// A new rent.
@@ -227,40 +246,52 @@ pub struct NewRent {
     /// Periods that begin on this day or later cost it; after today.
     #[schema(example = "2027-01-01", format = Date)]
     effective_date: String,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "rent-2027", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 /// Change the rent.
 ///
-/// For the landlord. It touches only what has not fallen due. A change that takes effect on the same day gives way, so that
-/// repeating the request changes nothing.
+/// For the landlord. It touches only what has not fallen due. A change that takes effect on the same day gives way. Repeating the
+/// request with the same idempotency key changes nothing, also if the rent was changed again meanwhile.
 #[utoipa::path(
     post,
     path = "/leases/{id}/rent-changes",
     tag = "leases",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body")),
     request_body = NewRent,
-    responses((status = 200, body = LeaseView, description = "The lease with its rents"), WithBody, OfOne, OfRole, SignedIn, Always),
+    responses(
+        (status = 200, body = LeaseView, description = "The lease with its rents", headers(("Idempotent-Replayed" = Option<String>))),
+        WithBody, OfOne, OfRole, SignedIn, Always,
+    ),
 )]
 pub async fn change_rent(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id<LeaseId>,
+    header: KeyHeader,
     Json(request): Json<NewRent>,
-) -> Result<Json<LeaseView>, ApiError> {
+) -> Result<Response, ApiError> {
+    let key = header.with_body(request.idempotency_key.as_deref())?;
+    let now = app.clock.business();
     let mut tx = app.db.begin().await?;
     let lease = hold(&mut tx, caller, id).await?;
     let mut errors = FieldErrors::default();
     let rent = errors.take("rent_amount", parse_limited(&request.rent_amount, lease.terms.rent));
     let effective_on = errors.take("effective_date", parse_date(&request.effective_date));
-    let today = local_day(&mut tx, &lease, app.clock.business()).await?.date;
-    if effective_on.is_some_and(|day| day <= today) {
-        errors.add("effective_date", Invalid::new("not_in_future", "must be after today: what has fallen due stays"));
-    }
-    let (Some(rent), Some(effective_on), true) = (rent, effective_on, errors.is_empty()) else {
+    let (Some(rent), Some(effective_on)) = (rent, effective_on) else {
         return Err(errors.into_error());
     };
+    let what = ("rent-change", id, rent.minor(), effective_on);
+    let is_new = matches!(once(&mut tx, caller, &key, now, &what).await?, Made::New(_));
     let change = RentChange { effective_on, rent };
-    if !lease.terms.rent_changes.contains(&change) {
+    if is_new && !lease.terms.rent_changes.contains(&change) {
+        let today = local_day(&mut tx, &lease, now).await?.date;
+        if effective_on <= today {
+            let stays = Invalid::new("not_in_future", "must be after today: what has fallen due stays");
+            return Err(ApiError::invalid("effective_date", stays));
+        }
         leases::change_rent(&mut tx, id, change).await?;
         let changed = find_visible(&mut tx, caller, id).await?;
         let fact = LeaseChange::RentChanged { effective_on, rent };
@@ -268,5 +299,5 @@ pub async fn change_rent(
     }
     let view = LeaseView::from(find_visible(&mut tx, caller, id).await?);
     tx.commit().await?;
-    Ok(Json(view))
+    Ok(changed_once(is_new, view))
 }

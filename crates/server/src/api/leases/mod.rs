@@ -37,13 +37,14 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use self::once::{Made, once_if_named};
 use self::request::{Agreement, NewLease};
 use self::view::{ChargeView, LeaseView, ScheduledLeaseView, read_charges};
 use super::auth::Caller;
-use super::created;
 use super::error::{ApiError, FieldErrors};
-use super::extract::{Id, Json, List, ListQuery, Query};
+use super::extract::{Id, Json, KeyHeader, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody};
+use super::{changed_once, created};
 use crate::app::App;
 use crate::clock;
 use crate::daily_pass::{self, LocalDay, asked_by};
@@ -301,20 +302,24 @@ pub struct Termination {
     /// The new last day, from the lease's start to its present end; it may be past.
     #[schema(example = "2026-06-30", format = Date)]
     end_date: String,
+    /// The caller's name for this request, unless it is in the header `Idempotency-Key`.
+    #[schema(example = "end-of-june", min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 /// Terminate a lease.
 ///
 /// For its landlord. Charges that begin after the new end go, and the last one is shortened as the lease says. A lease whose last
-/// day has passed is ended already.
+/// day has passed is ended already. It may go without an idempotency key; with one, repeating the request changes nothing, also if
+/// the lease was terminated again meanwhile.
 #[utoipa::path(
     post,
     path = "/leases/{id}/terminate",
     tag = "leases",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header, description = "The caller's name for this request, unless it is in the body")),
     request_body = Termination,
     responses(
-        (status = 200, body = ScheduledLeaseView, description = "Ended, with what is left of its schedule"),
+        (status = 200, body = ScheduledLeaseView, description = "Ended, with what is left of its schedule", headers(("Idempotent-Replayed" = Option<String>))),
         WithBody, OfOne, OfRole, OfState, SignedIn, Always,
     ),
 )]
@@ -322,16 +327,20 @@ pub async fn terminate_lease(
     State(app): State<App>,
     caller: Caller,
     Id(id): Id<LeaseId>,
+    header: KeyHeader,
     Json(request): Json<Termination>,
-) -> Result<Json<ScheduledLeaseView>, ApiError> {
+) -> Result<Response, ApiError> {
+    let key = header.with_body_if_any(request.idempotency_key.as_deref())?;
     let end = parse_date(&request.end_date).map_err(|invalid| ApiError::invalid("end_date", invalid))?;
     let now = app.clock.business();
     let mut tx = app.db.begin().await?;
     let lease = hold(&mut tx, caller, id).await?;
-    let lease = end_on(&mut tx, lease, end, now, asked_by(&app, caller)).await?;
+    let made = once_if_named(&mut tx, caller, key.as_ref(), now, &("termination", id, end)).await?;
+    let is_new = matches!(made, Made::New(_));
+    let lease = if is_new { end_on(&mut tx, lease, end, now, asked_by(&app, caller)).await? } else { lease };
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
-    Ok(Json(view))
+    Ok(changed_once(is_new, view))
 }
 
 /// A lease of the caller's as it is while nobody else changes it. A renter may know that it exists, but not change it.

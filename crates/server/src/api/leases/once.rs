@@ -38,3 +38,17 @@ pub(super) async fn once(
         Known::Other => Err(ApiError::idempotency_key_reused(None)),
     }
 }
+
+/// The same for a request that is harmless to repeat and may go without a key: then it is always new.
+pub(super) async fn once_if_named(
+    tx: &mut Tx,
+    caller: Caller,
+    key: Option<&IdempotencyKey>,
+    now: Instant,
+    what: &impl Serialize,
+) -> Result<Made, ApiError> {
+    match key {
+        Some(key) => once(tx, caller, key, now, what).await,
+        None => Ok(Made::New(clock::new_id())),
+    }
+}
