@@ -127,7 +127,11 @@ impl Deployment {
 
     fn set_environment(&self, command: &mut Command) {
         command.env("DIRECTPAY_DATABASE_URL", &self.url).env("DIRECTPAY_SECRETS_FILE", self.secrets());
-        command.env("DIRECTPAY_RAIL_DELAY_SCALE", "0").env("DIRECTPAY_RATE_LIMIT", "off");
+        command.env("DIRECTPAY_RAIL_DELAY_SCALE", "0");
+        // Counted as they are in production, and out of reach.
+        for limit in ["PER_KEY", "PER_USER", "PER_ADDRESS", "SIGN_INS", "REPORTS"] {
+            command.env(format!("DIRECTPAY_LIMIT_{limit}"), u32::MAX.to_string());
+        }
         command.env("DIRECTPAY_LOG", "warn").current_dir(&self.home);
     }
 

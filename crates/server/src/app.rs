@@ -16,7 +16,9 @@ use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::feed::Listeners;
 use crate::intake::Intake;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
 
@@ -44,6 +46,10 @@ pub struct Parts {
     pub batch_max: usize,
     /// Whether sign-ins are throttled.
     pub rate_limit: RateLimit,
+    /// How much each may ask for.
+    pub limits: Limits,
+    /// Whose word is taken on where requests come from.
+    pub trusted_proxies: TrustedProxies,
     /// What was accepted a moment ago.
     pub remembered: Remembered,
     /// Rings when there is new work for a payment.

@@ -1,11 +1,13 @@
 //! Settings, read and checked once. Every setting is a flag and an environment variable.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use directpay_domain::rail::DelayScale;
+use ipnet::IpNet;
 
 /// Where the data is and how to talk about it; the same for every command.
 #[derive(Debug, Clone, Args)]
@@ -117,9 +119,13 @@ pub struct ServeArgs {
     #[arg(long, env = "DIRECTPAY_REPLICA_URL", hide_env_values = true)]
     pub replica_url: Option<DatabaseUrl>,
 
-    /// Throttles sign-ins; off only for load tests on a private address
-    #[arg(long, env = "DIRECTPAY_RATE_LIMIT", value_enum, default_value = "on")]
-    pub rate_limit: RateLimit,
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,127.0.0.1/32
+    #[arg(long, env = "DIRECTPAY_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = parse_network)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// How much each may ask for.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// Batches, and the simulated bank.
     #[command(flatten)]
@@ -140,6 +146,53 @@ impl ServeArgs {
             (Some(DatabaseUrl::Postgres(replica)), DatabaseUrl::Postgres(_)) => Ok(Some(replica)),
         }
     }
+}
+
+/// How much each may ask for, in requests a minute.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LimitArgs {
+    /// Limits requests and throttles sign-ins; off only for load tests on a private address
+    #[arg(long, env = "DIRECTPAY_RATE_LIMIT", value_enum, default_value = "on")]
+    pub rate_limit: RateLimit,
+
+    /// Requests a minute by one API key
+    #[arg(long, env = "DIRECTPAY_LIMIT_PER_KEY", value_name = "NUMBER", default_value_t = LimitArgs::DEFAULT.limit_per_key)]
+    pub limit_per_key: NonZeroU32,
+
+    /// Requests a minute by one person
+    #[arg(long, env = "DIRECTPAY_LIMIT_PER_USER", value_name = "NUMBER", default_value_t = LimitArgs::DEFAULT.limit_per_user)]
+    pub limit_per_user: NonZeroU32,
+
+    /// Requests a minute from one network address, whoever they are by
+    #[arg(long, env = "DIRECTPAY_LIMIT_PER_ADDRESS", value_name = "NUMBER", default_value_t = LimitArgs::DEFAULT.limit_per_address)]
+    pub limit_per_address: NonZeroU32,
+
+    /// Sign-ins and sign-ups a minute from one network address
+    #[arg(long, env = "DIRECTPAY_LIMIT_SIGN_INS", value_name = "NUMBER", default_value_t = LimitArgs::DEFAULT.limit_sign_ins)]
+    pub limit_sign_ins: NonZeroU32,
+
+    /// Reports and statements a minute for one person
+    #[arg(long, env = "DIRECTPAY_LIMIT_REPORTS", value_name = "NUMBER", default_value_t = LimitArgs::DEFAULT.limit_reports)]
+    pub limit_reports: NonZeroU32,
+}
+
+impl LimitArgs {
+    /// What holds unless somebody says otherwise.
+    pub const DEFAULT: LimitArgs = LimitArgs {
+        rate_limit: RateLimit::On,
+        limit_per_key: NonZeroU32::new(1200).unwrap(),
+        limit_per_user: NonZeroU32::new(600).unwrap(),
+        limit_per_address: NonZeroU32::new(6000).unwrap(),
+        limit_sign_ins: NonZeroU32::new(120).unwrap(),
+        limit_reports: NonZeroU32::new(60).unwrap(),
+    };
+}
+
+/// A network, or one address.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "must be a network such as 10.0.0.0/8, or an address".into())
 }
 
 /// Whether callers are throttled.

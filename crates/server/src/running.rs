@@ -23,10 +23,12 @@ use crate::app::{App, Bell, Parts, Pulse};
 use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
-use crate::config::{Database, DatabaseUrl, RateLimit};
+use crate::config::{Database, DatabaseUrl, LimitArgs};
 use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
+use crate::limits::Limits;
 use crate::metrics::{Metrics, sampled};
+use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
 use crate::workers::Workers;
@@ -145,14 +147,16 @@ pub struct Running {
 }
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Manner {
     /// How the simulator's delays are scaled.
     pub scale: DelayScale,
     /// Most payments in one transaction.
     pub batch_max: usize,
-    /// Whether sign-ins are throttled.
-    pub rate_limit: RateLimit,
+    /// How much each may ask for.
+    pub limits: LimitArgs,
+    /// Whose word is taken on where requests come from.
+    pub trusted_proxies: TrustedProxies,
     /// Whether workers run in this process.
     pub workers: bool,
     /// Where metrics are served, if they are.
@@ -184,7 +188,9 @@ impl Running {
             intake,
             scale: manner.scale,
             batch_max: manner.batch_max,
-            rate_limit: manner.rate_limit,
+            rate_limit: manner.limits.rate_limit,
+            limits: Limits::new(&manner.limits, metrics.registry()),
+            trusted_proxies: manner.trusted_proxies,
             remembered,
             bell,
             bank_bell: Bell::default(),

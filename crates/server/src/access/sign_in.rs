@@ -15,6 +15,7 @@ use crate::api::request_id;
 use crate::app::App;
 use crate::clock::{self, NoRandomness};
 use crate::config::RateLimit;
+use crate::origin::Origin;
 use crate::secrets::sha256_hex;
 
 /// How long a refresh token is good.
@@ -57,8 +58,8 @@ pub enum SignInError {
 }
 
 /// Signs in with e-mail and password from a network address.
-pub async fn with_password(app: &App, email: &str, password: &str, address: &str) -> Result<Session, SignInError> {
-    let subjects = Subjects::of(app, email, address);
+pub async fn with_password(app: &App, email: &str, password: &str, origin: Origin) -> Result<Session, SignInError> {
+    let subjects = Subjects::of(app, email, origin);
     count_attempt(app, &subjects).await?;
     let mut tx = app.db.begin_read().await?;
     let found = match &subjects.email {
@@ -125,14 +126,15 @@ struct Subjects {
 }
 
 impl Subjects {
-    fn of(app: &App, email: &str, address: &str) -> Subjects {
+    fn of(app: &App, email: &str, origin: Origin) -> Subjects {
+        let address = origin.household().to_string();
         let key = Email::parse(email).ok().map(|email| email.key());
         let named = key.clone().unwrap_or_else(|| email.trim().to_lowercase());
         Subjects {
             email: key,
-            pair_key: app.vault.keyed_hash("sign-in pair", &[&named, address]),
+            pair_key: app.vault.keyed_hash("sign-in pair", &[&named, &address]),
             email_key: app.vault.keyed_hash("sign-in e-mail", &[&named]),
-            address_key: app.vault.keyed_hash("sign-in address", &[address]),
+            address_key: app.vault.keyed_hash("sign-in address", &[&address]),
         }
     }
 

@@ -1,8 +1,6 @@
 //! Who is calling, and the two endpoints that deal in tokens.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -17,10 +15,11 @@ use utoipa::ToSchema;
 use super::error::{ApiError, TokenError};
 use super::extract::body;
 use super::problem::{Always, OAuthProblem, Problem};
-use super::{request_id, scopes};
+use super::{limits, request_id, scopes};
 use crate::access::api_keys;
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
+use crate::origin::Origin;
 
 /// A signed-in person, or one for whom a program acts by an API key.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +58,11 @@ impl Caller {
         Actor::User { id: self.user_id, api_key_id: self.api_key_id }
     }
 
+    /// The key, if a program acts by one.
+    pub fn api_key_id(self) -> Option<ApiKeyId> {
+        self.api_key_id
+    }
+
     /// Whether the caller is an administrator.
     pub fn is_admin(self) -> bool {
         self.role == Role::Admin
@@ -91,7 +95,9 @@ impl FromRequestParts<App> for Caller {
             let route = parts.extensions.get::<MatchedPath>()?;
             scopes::needed(&parts.method, route.as_str())
         };
-        Caller::of(&parts.headers, app, needed).await
+        let caller = Caller::of(&parts.headers, app, needed).await?;
+        limits::count(parts, app, caller)?;
+        Ok(caller)
     }
 }
 
@@ -162,23 +168,18 @@ pub struct TokenView {
         (status = 400, body = OAuthProblem, description = "Refused as RFC 6749 says"),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "The body is longer than 1 MiB"),
         (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is not a form"),
-        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many failed sign-ins; `Retry-After` says when"),
         Always,
     ),
     security(()),
 )]
-pub async fn create_token(
-    State(app): State<App>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Result<Response, TokenError> {
+pub async fn create_token(State(app): State<App>, origin: Origin, request: Request) -> Result<Response, TokenError> {
     let form: TokenRequest = form(request).await?;
     let session = match form.grant_type.as_deref() {
         Some("password") => {
             let (Some(username), Some(password)) = (form.username, form.password) else {
                 return Err(TokenError::oauth("invalid_request", "username and password are needed"));
             };
-            sign_in::with_password(&app, &username, &password, &address.ip().to_canonical().to_string()).await?
+            sign_in::with_password(&app, &username, &password, origin).await?
         }
         Some("refresh_token") => {
             let Some(token) = form.refresh_token else {

@@ -16,6 +16,7 @@ use crate::access::passwords::PasswordError;
 use crate::access::sign_in::SignInError;
 use crate::feed::{LISTENERS_OF_ONE_MAX, NoSeat};
 use crate::intake::IntakeError;
+use crate::limits::Standing;
 use crate::secrets::VaultError;
 
 /// Collects what is wrong with a request, so that it is told all at once.
@@ -183,8 +184,16 @@ impl ApiError {
             .with(|refusal| refusal.retry_after_seconds = Some(1))
     }
 
-    /// Too many requests.
-    pub fn too_many_requests(wait_seconds: i64) -> ApiError {
+    /// A limit is exceeded.
+    pub fn over_limit(standing: &Standing) -> ApiError {
+        let Standing { name, quota, reset_seconds, .. } = standing;
+        let detail = format!("more than {quota} requests a minute (limit \"{name}\"); try again in {reset_seconds} s");
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+            .with(|refusal| refusal.retry_after_seconds = i64::try_from(*reset_seconds).ok())
+    }
+
+    /// Too many wrong passwords.
+    pub fn too_many_failures(wait_seconds: i64) -> ApiError {
         let detail = format!("too many failed sign-ins; try again in {wait_seconds} s");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
             .with(|refusal| refusal.retry_after_seconds = Some(wait_seconds))
@@ -352,7 +361,7 @@ impl From<SignInError> for TokenError {
     fn from(error: SignInError) -> TokenError {
         TokenError::Problem(match error {
             SignInError::Denied => return TokenError::oauth("invalid_grant", "the credentials are not right"),
-            SignInError::Throttled { wait_seconds } => ApiError::too_many_requests(wait_seconds),
+            SignInError::Throttled { wait_seconds } => ApiError::too_many_failures(wait_seconds),
             SignInError::Password(error) => error.into(),
             SignInError::Store(error) => error.into(),
             SignInError::Unsigned(_) | SignInError::NoRandomness(_) => ApiError::internal(&error),

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod health;
 pub mod json_object;
 pub mod leases;
+pub mod limits;
 pub mod payments;
 pub mod problem;
 pub mod properties;
@@ -163,6 +164,7 @@ pub fn router(app: App) -> Router {
         .fallback(async || ApiError::not_found())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(|_| ApiError::panicked().into_response()))
+        .layer(middleware::from_fn_with_state(app.clone(), limits::limit))
         .layer(middleware::from_fn_with_state(Arc::new(requests), surround))
         .layer(middleware::from_fn(request_id::assign))
         .with_state(app);

@@ -83,6 +83,7 @@ problems! {
     /// What any operation may answer.
     Always {
         Internal = 500 "Our fault; nothing was done",
+        TooMany = 429 "Too many requests; `Retry-After` says when to come again",
         Unavailable = 503 "Not now; `Retry-After` says when",
     }
     /// What any operation for signed-in people may answer.
@@ -99,10 +100,6 @@ problems! {
     /// What a list may answer.
     OfList {
         BadQuery = 400 "Bad limit, cursor or filter",
-    }
-    /// What an operation may answer that only so many may use at the same time.
-    OfMany {
-        TooMany = 429 "This is open often enough; `Retry-After` says when to try again",
     }
     /// What an operation on one thing may answer.
     OfOne {

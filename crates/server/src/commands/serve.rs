@@ -4,7 +4,8 @@
 use std::io::Write;
 
 use crate::clock::Clock;
-use crate::config::{Database, RateLimit, ServeArgs, WorkArgs};
+use crate::config::{Database, LimitArgs, ServeArgs, WorkArgs};
+use crate::origin::TrustedProxies;
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// API, and workers unless they are left to others, until told to stop.
@@ -19,7 +20,8 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
     let manner = Manner {
         scale: args.work.simulator.rail_delay_scale,
         batch_max: args.work.batch_max,
-        rate_limit: args.rate_limit,
+        limits: args.limits,
+        trusted_proxies: TrustedProxies::new(&args.trusted_proxies),
         workers: args.workers && !args.no_workers,
         metrics_listen: args.work.metrics_listen,
     };
@@ -47,7 +49,8 @@ pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
     let manner = Manner {
         scale: work.simulator.rail_delay_scale,
         batch_max: work.batch_max,
-        rate_limit: RateLimit::On,
+        limits: LimitArgs::DEFAULT,
+        trusted_proxies: TrustedProxies::default(),
         workers: true,
         metrics_listen: work.metrics_listen,
     };

@@ -21,8 +21,9 @@ use directpay_domain::time::DAY_US;
 use directpay_domain::user::{Email, Password, Role};
 use directpay_server::autopay;
 use directpay_server::clock::{self, Clock, Stopwatch};
-use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
+use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, RateLimit, SecretsPlace};
 use directpay_server::daily_pass::{self, LocalDay};
+use directpay_server::origin::TrustedProxies;
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
 use directpay_store::users::{self, NewUser, User};
 use directpay_store::{Db, audit, lease_ledger};
@@ -58,16 +59,22 @@ pub(crate) const PATCH: Method = Method::PATCH;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
     pub(crate) scale: DelayScale,
-    pub(crate) rate_limit: RateLimit,
+    pub(crate) limits: LimitArgs,
+    pub(crate) trusted_proxies: &'static [&'static str],
     pub(crate) workers: bool,
 }
 
-pub(crate) const AT_ONCE: Setting = Setting { scale: DelayScale::AT_ONCE, rate_limit: RateLimit::Off, workers: true };
+pub(crate) const AT_ONCE: Setting = Setting {
+    scale: DelayScale::AT_ONCE,
+    limits: LimitArgs { rate_limit: RateLimit::Off, ..LimitArgs::DEFAULT },
+    trusted_proxies: &[],
+    workers: true,
+};
 /// The simulated bank takes its time.
 pub(crate) const IN_TIME: Setting = Setting { scale: DelayScale::AS_IT_IS, ..AT_ONCE };
 /// Nobody hands payments to the bank: they stay PENDING.
 pub(crate) const WITHOUT_WORKERS: Setting = Setting { workers: false, ..AT_ONCE };
-pub(crate) const THROTTLED: Setting = Setting { rate_limit: RateLimit::On, ..AT_ONCE };
+pub(crate) const THROTTLED: Setting = Setting { limits: LimitArgs::DEFAULT, ..AT_ONCE };
 
 /// Tells `story` twice, each time to a DirectPay of its own.
 pub(crate) fn on_both(story: impl AsyncFn(&TestApp)) {
@@ -136,13 +143,15 @@ impl TestApp {
     async fn start(url: DatabaseUrl, folder: TempDir, setting: Setting) -> TestApp {
         let database = Database { url, secrets: SecretsPlace::MadeIfMissing(folder.path().join("test.secrets")) };
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
-        let Setting { scale, rate_limit, workers } = setting;
+        let Setting { scale, limits, trusted_proxies, workers } = setting;
+        let trusted_proxies: Vec<_> = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();
+        let trusted_proxies = TrustedProxies::new(&trusted_proxies);
         let clock = Clock::default();
         let running = Running::start(
             opened,
             &database,
             clock.clone(),
-            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers, metrics_listen: Some(ANY) },
+            Manner { scale, batch_max: BATCH_MAX, limits, trusted_proxies, workers, metrics_listen: Some(ANY) },
         )
         .await
         .unwrap();

@@ -14,6 +14,7 @@ mod feed;
 mod harness;
 mod idempotency;
 mod leases;
+mod limits;
 mod lists;
 mod metrics;
 mod processes;

@@ -26,7 +26,7 @@ use super::{FeedEventView, parse_position, reader};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::extract::Query;
-use crate::api::problem::{Always, OfList, OfMany, SignedIn};
+use crate::api::problem::{Always, OfList, SignedIn};
 use crate::api::scopes;
 use crate::app::App;
 use crate::feed::{AFTER_FAILURE, News, Part, Seat};
@@ -65,7 +65,7 @@ pub struct ListenQuery {
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream", description = "Events until somebody hangs up"),
-        OfList, OfMany, SignedIn, Always,
+        OfList, SignedIn, Always,
     ),
 )]
 pub async fn listen_to_events(

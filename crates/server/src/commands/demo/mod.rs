@@ -13,7 +13,8 @@ use directpay_domain::rail::DelayScale;
 use self::visitor::Visitor;
 use super::{serve, verify};
 use crate::clock::Clock;
-use crate::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
+use crate::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, SecretsPlace};
+use crate::origin::TrustedProxies;
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// How the demonstration ends.
@@ -44,7 +45,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let manner = Manner {
         scale: args.rail_delay_scale,
         batch_max: BATCH_MAX,
-        rate_limit: RateLimit::On,
+        limits: LimitArgs::DEFAULT,
+        trusted_proxies: TrustedProxies::default(),
         workers: true,
         metrics_listen: None,
     };

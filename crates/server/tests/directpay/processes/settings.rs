@@ -33,6 +33,8 @@ fn bad_settings_are_refused_with_their_name() {
         ("DIRECTPAY_RAIL_DELAY_SCALE", "-1", "--rail-delay-scale"),
         ("DIRECTPAY_RAIL_DELAY_SCALE", "NaN", "--rail-delay-scale"),
         ("DIRECTPAY_RATE_LIMIT", "some", "--rate-limit"),
+        ("DIRECTPAY_LIMIT_PER_KEY", "0", "--limit-per-key"),
+        ("DIRECTPAY_TRUSTED_PROXIES", "10.0.0.0/8,here", "must be a network"),
         ("DIRECTPAY_LOG", "=/=", "DIRECTPAY_LOG"),
         ("DIRECTPAY_LOG_FORMAT", "xml", "--log-format"),
         ("DIRECTPAY_DATABASE_URL_FILE", "/nowhere/at/all", "cannot read /nowhere/at/all"),
@@ -208,6 +210,8 @@ fn flags_win_over_the_environment_and_help_shows_both() {
         "SECRETS_FILE",
         "LOG",
         "RATE_LIMIT",
+        "LIMIT_PER_USER",
+        "TRUSTED_PROXIES",
     ] {
         assert!(help.contains(&format!("DIRECTPAY_{name}")), "{name}");
     }
