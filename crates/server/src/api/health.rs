@@ -21,6 +21,8 @@ pub struct HealthView {
 const OK: Json<HealthView> = Json(HealthView { status: "ok" });
 
 /// Is the process up?
+///
+/// Yes, if it answers; nothing is looked at for it.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = HealthView, description = "All is well")), security(()))]
 pub async fn read_health() -> Json<HealthView> {
     OK

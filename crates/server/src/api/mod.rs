@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod auth;
 pub mod bank_accounts;
 pub mod csv_file;
+pub mod document;
 pub mod error;
 pub mod extract;
 pub mod feed;
@@ -53,6 +54,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
     info(
         title = "DirectPay",
         description = "Rent moves straight from a renter's bank account to the landlord's, exactly once, with a history that an auditor can replay.",
+        contact(name = "Whoever runs this server"),
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
@@ -146,6 +148,7 @@ fn whole() -> (Router<App>, OpenApi) {
         .routes(routes!(health::read_readiness))
         .split_for_parts();
     scopes::describe(&mut document);
+    document::refer_to_components(&mut document);
     (routes, document)
 }
 

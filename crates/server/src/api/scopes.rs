@@ -139,6 +139,8 @@ fn operations(item: PathItem) -> impl Iterator<Item = (Method, Operation)> {
 /// The names of the two ways to say who calls, in the API document.
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
+/// Where an operation names the scope that a key must have: a security scheme of type `http` has none of its own.
+const REQUIRED_SCOPE: &str = "x-required-scope";
 
 /// Says in the document how callers prove who they are, and which scope of a key opens which operation.
 pub fn describe(document: &mut OpenApi) {
@@ -152,7 +154,7 @@ pub fn describe(document: &mut OpenApi) {
             API_KEY,
             key,
             format!(
-                "An API key, which acts for its owner within its scopes: {scopes}. Operations that name none are closed to keys"
+                "An API key, which acts for its owner within its scopes: {scopes}. Operations that name none as {REQUIRED_SCOPE} are closed to keys"
             ),
         ),
     ] {
@@ -171,8 +173,9 @@ fn describe_operation(operation: &mut Operation) {
     let Some(Access::Scoped(scope)) = access_of(operation) else { return };
     operation.security = Some(vec![
         SecurityRequirement::new(BEARER, Vec::<String>::new()),
-        SecurityRequirement::new(API_KEY, [scope.name()]),
+        SecurityRequirement::new(API_KEY, Vec::<String>::new()),
     ]);
+    operation.extensions.get_or_insert_default().insert(REQUIRED_SCOPE.into(), scope.name().into());
     // A key without the scope is told so.
     for (status, refusal) in OfRole::responses() {
         operation.responses.responses.entry(status).or_insert(refusal);

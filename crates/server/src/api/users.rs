@@ -141,6 +141,8 @@ async fn enroll(app: &App, person: Person) -> Result<User, ApiError> {
 }
 
 /// Read the own profile.
+///
+/// Of whoever is signed in, or of the owner of the API key.
 #[utoipa::path(get, path = "/users/me", tag = "users", responses((status = 200, body = UserView, description = "The profile"), SignedIn, Always))]
 pub async fn read_me(State(app): State<App>, caller: Caller) -> Result<Json<UserView>, ApiError> {
     let mut tx = app.db.begin_read().await?;

@@ -26,11 +26,11 @@ pub(crate) struct Operation {
 impl Operation {
     /// The scope by which an API key opens it, if one does.
     pub(crate) fn scope(&self) -> Option<String> {
-        let ways = self.body["security"].as_array()?;
-        let mut scopes = ways.iter().filter_map(|way| way["api_key"].as_array());
-        let scope = scopes.next()?.first()?.as_str()?.to_owned();
-        assert!(scopes.next().is_none(), "{} has two", self.id);
-        Some(scope)
+        let ways = self.body["security"].as_array();
+        let is_open_to_keys = ways.is_some_and(|ways| ways.iter().any(|way| way["api_key"].is_array()));
+        let scope = self.body["x-required-scope"].as_str().map(str::to_owned);
+        assert_eq!(is_open_to_keys, scope.is_some(), "{}", self.id);
+        scope
     }
 }
 

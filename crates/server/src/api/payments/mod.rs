@@ -104,6 +104,8 @@ async fn find(tx: &mut Tx, caller: Caller, id: PaymentId) -> Result<Payment, Api
 }
 
 /// Read a payment.
+///
+/// For the parties of its lease and administrators. What is another renter's own business is null.
 #[utoipa::path(
     get,
     path = "/payments/{payment_id}",
