@@ -8,9 +8,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use crate::api::{Api, Person, Role};
-use crate::process;
 use crate::server::{Deployment, Server, Serving};
-use crate::{table, workspace};
+use crate::{packages, process, table, workspace};
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
@@ -94,16 +93,5 @@ fn caller(server: &Server, role: Option<Role>) -> Result<Caller> {
 /// Puts schemathesis into a virtual environment of the workspace, unless it is there already.
 fn install() -> Result<PathBuf> {
     let environment = workspace::root().join(".venv-fuzz");
-    let bin = environment.join("bin");
-    let marker = environment.join(SCHEMATHESIS);
-    if !marker.exists() {
-        println!("installing {SCHEMATHESIS} into {}", environment.display());
-        let made = process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        ensure!(made.success(), "python3 cannot make a virtual environment; on Debian, install python3-venv");
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SCHEMATHESIS];
-        let installed = process::run(Command::new(bin.join("python")).args(pip))?;
-        ensure!(installed.success(), "pip cannot install {SCHEMATHESIS}");
-        std::fs::write(&marker, "")?;
-    }
-    Ok(bin.join("schemathesis"))
+    Ok(packages::python_environment(&environment, &[SCHEMATHESIS], workspace::root())?.join("schemathesis"))
 }
