@@ -19,6 +19,7 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
+use crate::webhooks::addresses::Allowed;
 
 /// The parts of a running DirectPay. Clones are the same one.
 #[derive(Clone)]
@@ -64,6 +65,8 @@ pub struct Parts {
     pub pulse: Pulse,
     /// What is counted for Prometheus.
     pub metrics: Metrics,
+    /// Networks besides the public internet to which webhooks may be sent.
+    pub webhook_allow: Allowed,
 }
 
 impl App {

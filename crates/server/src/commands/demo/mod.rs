@@ -15,6 +15,7 @@ use super::{serve, verify};
 use crate::clock::Clock;
 use crate::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
+use crate::webhooks::addresses::Allowed;
 
 /// How the demonstration ends.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +48,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         rate_limit: RateLimit::On,
         workers: true,
         metrics_listen: None,
+        webhook_allow: Allowed::default(),
     };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
