@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod clients;
 pub mod fuzz;
 pub mod guard;
 pub mod migrations;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::bench::{self, ceiling, load};
-use xtask::{fuzz, guard, migrations, postgres, process, seed, simulate, test};
+use xtask::{clients, fuzz, guard, migrations, postgres, process, seed, simulate, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Automation of the DirectPay workspace")]
@@ -21,6 +21,8 @@ enum Command {
     Postgres(postgres::Arguments),
     /// Hold a running server against its own OpenAPI document, with schemathesis.
     FuzzApi(fuzz::Arguments),
+    /// Verify what DirectPay sends with libraries of PyPI and npm.
+    TestClients(clients::Arguments),
     /// Measure how many payments a second are accepted and settled, on both databases.
     Bench(bench::Arguments),
     /// Fill a database with settled payments.
@@ -50,6 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Postgres(arguments) => postgres::run(&arguments),
         Command::FuzzApi(arguments) => fuzz::run(&arguments),
+        Command::TestClients(arguments) => clients::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::BenchLoad(arguments) => load::run(&arguments),
         Command::BenchCeiling => ceiling::run(),

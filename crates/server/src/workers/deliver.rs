@@ -12,7 +12,8 @@ use anyhow::Context;
 use directpay_domain::id::WebhookId;
 use directpay_domain::time::{DAY_US, SECOND_US};
 use directpay_domain::webhook::{Outcome, pause_us};
-use directpay_store::webhooks::lanes::{self, Attempt, Candidate, Lane, Take, Taken, Verdict};
+use directpay_store::webhooks::attempts::{self, Attempt, Verdict};
+use directpay_store::webhooks::lanes::{self, Candidate, Lane, Take, Taken};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -153,7 +154,7 @@ impl Desk {
         }
         let now_us = app.clock.process_us();
         let mut tx = app.db.begin().await?;
-        lanes::record(&mut tx, self.0.by, &ended, now_us, now_us - FAILING_FOR_US).await?;
+        attempts::record(&mut tx, self.0.by, &ended, now_us, now_us - FAILING_FOR_US).await?;
         lanes::release(&mut tx, self.0.by, &left, now_us).await?;
         tx.commit().await?;
         Ok(())
@@ -191,7 +192,7 @@ async fn record_and_take(
     now_us: i64,
 ) -> anyhow::Result<(Vec<WebhookId>, Vec<Taken>)> {
     let mut tx = app.db.begin().await?;
-    let disabled = lanes::record(&mut tx, desk.0.by, ended, now_us, now_us - FAILING_FOR_US).await?;
+    let disabled = attempts::record(&mut tx, desk.0.by, ended, now_us, now_us - FAILING_FOR_US).await?;
     let (full, with_failing) = {
         let mut state = desk.state();
         for attempt in ended {

@@ -29,3 +29,4 @@ mod statement;
 mod story;
 mod surface;
 mod two_years;
+mod webhooks;

@@ -2,6 +2,7 @@
 //!
 //! Who holds several rows of these tables takes hold of them in one order: the cursor, webhooks, lanes, each by its key.
 
+pub mod attempts;
 pub mod deliveries;
 pub mod fan_out;
 pub mod lanes;

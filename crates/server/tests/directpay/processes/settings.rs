@@ -30,6 +30,7 @@ fn bad_settings_are_refused_with_their_name() {
         ("DIRECTPAY_LISTEN", "nowhere", "--listen"),
         ("DIRECTPAY_METRICS_LISTEN", "nowhere", "--metrics-listen"),
         ("DIRECTPAY_WORKERS", "perhaps", "--workers"),
+        ("DIRECTPAY_WEBHOOK_ALLOW", "10.0.0.1", "is no network"),
         ("DIRECTPAY_RAIL_DELAY_SCALE", "-1", "--rail-delay-scale"),
         ("DIRECTPAY_RAIL_DELAY_SCALE", "NaN", "--rail-delay-scale"),
         ("DIRECTPAY_RATE_LIMIT", "some", "--rate-limit"),
