@@ -92,7 +92,13 @@ pub struct WorkArgs {
     pub metrics_listen: Option<SocketAddr>,
 
     /// Own networks to which webhooks may be sent besides the public internet, such as 10.1.0.0/16,fd12::/32; in the clear, too
-    #[arg(long, env = "DIRECTPAY_WEBHOOK_ALLOW", default_value = "", value_name = "NETWORKS", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "DIRECTPAY_WEBHOOK_ALLOW",
+        default_value = "",
+        value_name = "NETWORKS",
+        hide_default_value = true
+    )]
     pub webhook_allow: Allowed,
 
     /// The simulated bank.

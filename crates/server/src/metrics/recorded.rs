@@ -316,7 +316,8 @@ pub struct Webhooks {
 impl Webhooks {
     fn new(registry: &Registry) -> Webhooks {
         let attempts = |outcome: Outcome| {
-            let help = "Attempts to deliver to a webhook by outcome: DELIVERED, REFUSED, TIMED_OUT, UNREACHABLE or FORBIDDEN.";
+            let help =
+                "Attempts to deliver to a webhook by outcome: DELIVERED, REFUSED, TIMED_OUT, UNREACHABLE or FORBIDDEN.";
             registry.counter("directpay_webhook_attempts_total", help, &[("outcome", outcome.name())])
         };
         Webhooks {

@@ -70,7 +70,8 @@ impl Error for LeadsElsewhere {}
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let (looking, allowed, scheme) = ((self.lookup)(name.as_str().to_owned()), Arc::clone(&self.allowed), self.scheme);
+        let (looking, allowed, scheme) =
+            ((self.lookup)(name.as_str().to_owned()), Arc::clone(&self.allowed), self.scheme);
         Box::pin(async move {
             let found = looking.await?;
             // One that is not allowed spoils them all: who answers so wants to try.
@@ -327,7 +328,12 @@ mod tests {
 
     #[rstest]
     #[case("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Outcome::Delivered, 200, None)]
-    #[case("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", Outcome::Refused, 302, None)]
+    #[case(
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+        Outcome::Refused,
+        302,
+        None
+    )]
     #[case("HTTP/1.1 308 Permanent Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", Outcome::Refused, 308, None)]
     #[case("HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n", Outcome::Refused, 410, None)]
     #[case("HTTP/1.1 500 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", Outcome::Refused, 500, None)]

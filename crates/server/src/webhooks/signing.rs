@@ -108,8 +108,7 @@ mod tests {
 
         assert_eq!(secret.public_text(), "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=");
         let signed = signatures(&[secret], ID, TIMESTAMP, BODY);
-        let expected =
-            "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==";
+        let expected = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==";
         assert_eq!(signed.split(' ').nth(1), Some(expected));
     }
 

@@ -87,7 +87,8 @@ async fn tell_those_abreast(app: &App) -> anyhow::Result<Round> {
 }
 
 fn is_told(webhook: &Told, entry: &Entry, renters: &HashMap<LeaseId, Vec<UserId>>) -> bool {
-    webhook.begins_after < entry.position && reader_of(webhook.user_id, webhook.role).sees(entry, renters)
+    webhook.begins_after < entry.position
+        && reader_of(webhook.user_id, webhook.role).sees(entry, renters)
         && webhook.event_types.contains(event_type(entry))
 }
 

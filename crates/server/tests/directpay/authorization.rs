@@ -141,9 +141,7 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "update_webhook" => (things.webhook.as_str(), json!({"description": "x"}), Right::Renter, 200, FindNothing),
         "delete_webhook" => (things.superfluous_webhook.as_str(), none, Right::Renter, 204, FindNothing),
         "test_webhook" => (things.webhook.as_str(), none, Right::Renter, 201, FindNothing),
-        "resend_range" => {
-            (things.webhook.as_str(), json!({"after": 0, "through": 9}), Right::Renter, 200, FindNothing)
-        }
+        "resend_range" => (things.webhook.as_str(), json!({"after": 0, "through": 9}), Right::Renter, 200, FindNothing),
         "read_delivery" | "resend_delivery" => (things.delivery.as_str(), none, Right::Renter, 200, FindNothing),
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };

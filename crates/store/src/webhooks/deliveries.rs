@@ -83,8 +83,7 @@ macro_rules! delivery {
 
 /// The deliveries of a webhook, newest first.
 pub async fn list(tx: &mut Tx, webhook: WebhookId, page: Page) -> Result<Vec<Delivery>, StoreError> {
-    const LIST: Sql =
-        sql!(text(delivery), "WHERE d.webhook_id = $1 AND d.id < $2 ORDER BY d.id DESC LIMIT $3");
+    const LIST: Sql = sql!(text(delivery), "WHERE d.webhook_id = $1 AND d.id < $2 ORDER BY d.id DESC LIMIT $3");
     let rows: Vec<DeliveryRow> = tx.fetch_all(LIST, (webhook.0, page.before, page.limit)).await?;
     rows.into_iter().map(DeliveryRow::into_delivery).collect()
 }
@@ -253,7 +252,8 @@ const ENDED: Sql = Sql {
 
 const WHATEVER: Sql = Sql {
     sqlite: "DELETE FROM webhook_deliveries WHERE id = $id RETURNING id",
-    postgres: sql!("DELETE FROM webhook_deliveries d USING", rows(id uuid), "WHERE d.id = r.id RETURNING d.id").postgres,
+    postgres: sql!("DELETE FROM webhook_deliveries d USING", rows(id uuid), "WHERE d.id = r.id RETURNING d.id")
+        .postgres,
 };
 
 async fn remove(tx: &mut Tx, ids: Vec<(Uuid,)>, deliveries: Sql) -> Result<u64, StoreError> {

@@ -233,10 +233,10 @@ pub async fn take(
         webhook_id: WebhookId,
     }
     let full: Vec<_> = full.iter().map(|webhook_id| Full { webhook_id: *webhook_id }).collect();
-    let due: Vec<LaneRow> = tx.fetch_all(DUE, (Json(full), take.now_us, take.candidates, take.of_one, take.with_failing)).await?;
-    let has_place = |row: &LaneRow| {
-        admits(Candidate { webhook_id: WebhookId(row.webhook_id), is_failing: row.is_failing })
-    };
+    let due: Vec<LaneRow> =
+        tx.fetch_all(DUE, (Json(full), take.now_us, take.candidates, take.of_one, take.with_failing)).await?;
+    let has_place =
+        |row: &LaneRow| admits(Candidate { webhook_id: WebhookId(row.webhook_id), is_failing: row.is_failing });
     let due: Vec<LaneRow> = due.into_iter().filter(has_place).collect();
     let lanes: Vec<Lane> = due.iter().map(LaneRow::lane).collect();
     tx.execute_each(CLAIM, &lanes, (take.until_us, take.by)).await?;
@@ -276,9 +276,9 @@ async fn heads(tx: &mut Tx, lanes: &[Lane]) -> Result<BTreeMap<Lane, HeadRow>, S
         .postgres,
     };
     let heads: Vec<HeadRow> = tx.fetch_each(HEADS, lanes, ()).await?;
-    let keyed = heads.into_iter().map(|head| {
-        (Lane { webhook_id: WebhookId(head.webhook_id), stream_id: head.stream_id }, head)
-    });
+    let keyed = heads
+        .into_iter()
+        .map(|head| (Lane { webhook_id: WebhookId(head.webhook_id), stream_id: head.stream_id }, head));
     Ok(keyed.collect())
 }
 

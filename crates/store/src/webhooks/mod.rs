@@ -181,9 +181,8 @@ pub async fn any(tx: &mut Tx) -> Result<bool, StoreError> {
 
 /// How many a person has.
 pub async fn count(tx: &mut Tx, owner: UserId) -> Result<i64, StoreError> {
-    let (count,): (i64,) = tx
-        .fetch_one("SELECT COUNT(*) FROM webhooks WHERE user_id = $1 AND deleted_at IS NULL", (owner.0,))
-        .await?;
+    let (count,): (i64,) =
+        tx.fetch_one("SELECT COUNT(*) FROM webhooks WHERE user_id = $1 AND deleted_at IS NULL", (owner.0,)).await?;
     Ok(count)
 }
 
@@ -255,12 +254,7 @@ pub async fn resume(tx: &mut Tx, id: WebhookId, now_us: i64) -> Result<(), Store
 }
 
 /// Signs by `signer` from now on, and until `previous_until_us` by what signed before, too.
-pub async fn rotate(
-    tx: &mut Tx,
-    id: WebhookId,
-    signer: &Signer,
-    previous_until_us: i64,
-) -> Result<(), StoreError> {
+pub async fn rotate(tx: &mut Tx, id: WebhookId, signer: &Signer, previous_until_us: i64) -> Result<(), StoreError> {
     let Signer { secret, public_key } = signer;
     tx.execute(
         "UPDATE webhooks SET previous_sealed_secret = sealed_secret, previous_key_id = key_id,

@@ -266,11 +266,7 @@ pub async fn resend_range(
         OfOne, OfState, SignedIn, Always,
     ),
 )]
-pub async fn test_webhook(
-    State(app): State<App>,
-    caller: Caller,
-    Id(id): Id<WebhookId>,
-) -> Result<Response, ApiError> {
+pub async fn test_webhook(State(app): State<App>, caller: Caller, Id(id): Id<WebhookId>) -> Result<Response, ApiError> {
     let mut tx = app.db.begin().await?;
     let webhook = find_own(&mut tx, caller, id).await?;
     must_be_enabled(&webhook)?;

@@ -389,7 +389,8 @@ pub async fn rotate_webhook_secret(
 ) -> Result<Json<WebhookSecretView>, ApiError> {
     let (secret, signer) = draw(&app, id)?;
     let until_us = app.clock.process_us() + OVERLAP_US;
-    let rotated = change(&app, caller, id, async |tx, _| Ok(webhooks::rotate(tx, id, &signer, until_us).await?)).await?;
+    let rotated =
+        change(&app, caller, id, async |tx, _| Ok(webhooks::rotate(tx, id, &signer, until_us).await?)).await?;
     tracing::info!(user_id = %caller.user_id, webhook_id = %id, "the secret of a webhook was changed");
     let Json(view) = rotated;
     Ok(Json(WebhookSecretView { secret, view }))

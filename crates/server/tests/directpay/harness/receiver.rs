@@ -77,8 +77,7 @@ impl Receiver {
 
     /// One that answers by what comes and what came before.
     pub(crate) async fn start(judge: impl Fn(&Received, &[Received]) -> Reply + Send + Sync + 'static) -> Receiver {
-        let inner =
-            Arc::new(Inner { judge: Box::new(judge), received: Mutex::default(), answered: Mutex::default() });
+        let inner = Arc::new(Inner { judge: Box::new(judge), received: Mutex::default(), answered: Mutex::default() });
         let listener = TcpListener::bind(ANY).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(take).with_state(Arc::clone(&inner));

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use super::{HOOKS, deliveries, feed, head, hook, hook_for, path, time_passes, until_there_are};
-use crate::harness::{Answer, PATCH, Received, Receiver, Reply, Verifier, Visitor, assert_id, assert_time, keys, on_both, until};
+use crate::harness::{
+    Answer, PATCH, Received, Receiver, Reply, Verifier, Visitor, assert_id, assert_time, keys, on_both, until,
+};
 
 async fn told(who: &Visitor<'_>, webhook: &Answer, what: &str) -> Answer {
     who.post(&format!("{}/{what}", path(webhook)), &Value::Null).await
@@ -121,7 +123,8 @@ fn a_webhook_begins_now_or_at_a_position_in_the_feed() {
         head(app).await;
         let receivers = [Receiver::willing().await, Receiver::willing().await, Receiver::willing().await];
         let all = json!({"url": receivers[0].url(), "after": 0});
-        let part = json!({"url": receivers[1].url(), "after": one, "event_types": ["payment_initiated", "payment_completed"]});
+        let part =
+            json!({"url": receivers[1].url(), "after": one, "event_types": ["payment_initiated", "payment_completed"]});
         home.renter.post(HOOKS, &all).await.must(201);
         home.renter.post(HOOKS, &part).await.must(201);
         hook(&home.renter, &receivers[2]).await;
@@ -218,7 +221,9 @@ fn a_test_is_sent_whatever_is_wanted() {
         let sent = told(&renter, &made, "test").await.must(201);
         assert_eq!((&sent["event_type"], &sent["position"]), (&json!("webhook_test"), &Value::Null));
         let received = receiver.has(1).await.remove(0);
-        assert!(received.is_test() && received.data() == json!({"webhook_id": made.id()}) && received.id() == sent.id());
+        assert!(
+            received.is_test() && received.data() == json!({"webhook_id": made.id()}) && received.id() == sent.id()
+        );
         until_there_are(1, "DELIVERED", &renter, &made).await;
         renter.get(sent.header("location").unwrap()).await.must(200);
     });

@@ -40,10 +40,12 @@ fn what_the_feed_shows_is_sent_to_those_who_may_see_it_and_can_be_verified() {
                 assert_eq!(verifier.verify(delivery, now_s), Ok(()));
                 verified_by_the_public_key(delivery, &hooks[at].text_of("public_key"));
             }
-            let shown: Vec<Value> = feed(people[at]).await.into_iter().filter(|event| !event["payment_id"].is_null()).collect();
+            let shown: Vec<Value> =
+                feed(people[at]).await.into_iter().filter(|event| !event["payment_id"].is_null()).collect();
             assert_eq!(sorted_by_position(&received), shown);
         }
-        let mine: Vec<i64> = receivers[0].received().iter().map(|of| of.data()["event"]["sequence"].as_i64().unwrap()).collect();
+        let mine: Vec<i64> =
+            receivers[0].received().iter().map(|of| of.data()["event"]["sequence"].as_i64().unwrap()).collect();
         assert_eq!(mine, [1, 2, 3]);
         assert!(receivers[0].received().iter().all(|delivery| delivery.data()["payment_id"] == payment));
     });
@@ -91,7 +93,11 @@ fn the_events_of_a_payment_wait_for_each_other_and_those_of_others_do_not() {
         // The first event of the first payment is refused at first.
         let receiver = Receiver::start(|delivery, before| {
             let is_first = before.first().is_none_or(|first| first.id() == delivery.id());
-            Reply::Status(if is_first && before.iter().filter(|other| other.id() == delivery.id()).count() < 2 { 500 } else { 200 })
+            Reply::Status(if is_first && before.iter().filter(|other| other.id() == delivery.id()).count() < 2 {
+                500
+            } else {
+                200
+            })
         })
         .await;
         let made = hook(&home.landlord, &receiver).await;
@@ -121,8 +127,12 @@ fn the_events_of_a_payment_wait_for_each_other_and_those_of_others_do_not() {
             assert_eq!((again.id(), &again.body), (of_first[0].id(), &of_first[0].body));
         }
         let log = log_of(&home.landlord, &made, of_first[0].id()).await;
-        let attempts: Vec<(&Value, &Value)> =
-            log["log"].as_array().unwrap().iter().map(|attempt| (&attempt["outcome"], &attempt["status_code"])).collect();
+        let attempts: Vec<(&Value, &Value)> = log["log"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|attempt| (&attempt["outcome"], &attempt["status_code"]))
+            .collect();
         let (delivered, refused) = (json!("DELIVERED"), json!("REFUSED"));
         assert_eq!(attempts, [(&delivered, &json!(200)), (&refused, &json!(500)), (&refused, &json!(500))]);
         assert_eq!((&log["body"], &log["log"][0]["detail"]), (&json!(of_first[0].body), &json!("so be it")));
@@ -160,7 +170,8 @@ fn a_receiver_that_is_gone_is_left_alone_until_it_is_resumed_and_misses_nothing(
         let home = app.home().await;
         head(app).await;
         let receiver =
-            Receiver::start(|_, before| Reply::Status(if before.len() < 2 { [200, 410][before.len()] } else { 200 })).await;
+            Receiver::start(|_, before| Reply::Status(if before.len() < 2 { [200, 410][before.len()] } else { 200 }))
+                .await;
         let made = hook(&home.landlord, &receiver).await;
         home.paid("one").await;
         let read = async || home.landlord.get(&path(&made)).await.must(200);
@@ -172,7 +183,8 @@ fn a_receiver_that_is_gone_is_left_alone_until_it_is_resumed_and_misses_nothing(
         assert_eq!((&resumed["status"], &resumed["disabled_because"]), (&json!("ENABLED"), &Value::Null));
         until_there_are(6, "DELIVERED", &home.landlord, &made).await;
         assert_eq!(receiver.received().len(), 7);
-        let shown: Vec<Value> = feed(&home.landlord).await.into_iter().filter(|event| !event["payment_id"].is_null()).collect();
+        let shown: Vec<Value> =
+            feed(&home.landlord).await.into_iter().filter(|event| !event["payment_id"].is_null()).collect();
         assert_eq!(sorted_by_position(&receiver.different()), shown);
     });
 }
