@@ -1,7 +1,7 @@
 //! `cargo xtask test-clients`: what others make of the API document works.
 //!
-//! Two linters look at the document, two generators make clients of it, and with each client Bob pays Alice on a server of
-//! our own. Not part of `cargo xtask test`: it needs Python, Node.js, and packages from PyPI and npm.
+//! Two linters look at the document, two generators make clients of it, with each client Bob pays Alice on a server of our
+//! own, and libraries that others have written verify its webhooks. Not part of `cargo xtask test`: it needs Python, Node.js, and packages from PyPI and npm.
 
 use std::env;
 use std::fs;
@@ -41,9 +41,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     workshop.generate()?;
     workshop.tell_stories(binary)?;
     let mut table = table::new(["what", "outcome"]);
-    for checked in
-        ["spectral and redocly", "openapi-python-client, and its story", "@hey-api/openapi-ts, and its story"]
-    {
+    for checked in [
+        "spectral and redocly",
+        "openapi-python-client, and its story",
+        "@hey-api/openapi-ts, and its story",
+        "webhooks, by standardwebhooks of PyPI and npm",
+    ] {
         table.add_row([checked, "clean"]);
     }
     println!("\n{table}");
@@ -56,9 +59,16 @@ impl Workshop {
         let folder = workspace::target_dir().join("clients");
         fs::create_dir_all(&folder)?;
         let ours = workspace::root().join("xtask/clients");
-        for file in
-            ["package.json", "requirements.txt", "openapi-ts.config.mjs", "tsconfig.json", "story.py", "story.ts"]
-        {
+        for file in [
+            "package.json",
+            "requirements.txt",
+            "openapi-ts.config.mjs",
+            "tsconfig.json",
+            "story.py",
+            "story.ts",
+            "webhooks.py",
+            "webhooks.mjs",
+        ] {
             fs::copy(ours.join(file), folder.join(file)).with_context(|| format!("cannot copy {file}"))?;
         }
         for file in [".spectral.yaml", "redocly.yaml"] {
@@ -112,10 +122,13 @@ impl Workshop {
     fn tell_stories(&self, binary: PathBuf) -> Result<()> {
         let home = tempfile::Builder::new().prefix("directpay-clients-").tempdir()?;
         let deployment = Deployment::on_sqlite(binary, home.path(), &home.path().join("directpay.db"))?;
-        let server = deployment.serve(Serving::Everything)?;
+        let server = deployment.serve(Serving::WebhooksHere)?;
         let mut python = Command::new(self.python.join("python"));
         self.must(python.args(["story.py", &server.url]), "the story in Python failed")?;
         self.must(Command::new("node").args(["built/story.js", &server.url]), "the story in TypeScript failed")?;
+        python = Command::new(self.python.join("python"));
+        self.must(python.args(["webhooks.py", &server.url, "taken.json"]), "Python does not verify our webhooks")?;
+        self.must(Command::new("node").args(["webhooks.mjs", "taken.json"]), "Node.js does not verify our webhooks")?;
         server.stop()?;
         deployment.verify().context("the stories left the books in disorder")
     }

@@ -21,7 +21,7 @@ enum Command {
     Postgres(postgres::Arguments),
     /// Hold a running server against its own OpenAPI document, with schemathesis.
     FuzzApi(fuzz::Arguments),
-    /// Lint the API document, make clients of it in Python and TypeScript, and let each tell a story.
+    /// Lint the API document, make clients of it, and verify webhooks with libraries of others.
     TestClients(clients::Arguments),
     /// Measure how many payments a second are accepted and settled, on both databases.
     Bench(bench::Arguments),

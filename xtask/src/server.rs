@@ -27,6 +27,8 @@ pub const LISTENING: &str = "listening on ";
 pub enum Serving {
     /// Takes them in and settles them.
     Everything,
+    /// Everything, and sends webhooks to this machine.
+    WebhooksHere,
     /// Only takes them in: its workers are off.
     Intake,
     /// Everything, but with a database transaction for each payment instead of one for many.
@@ -82,6 +84,9 @@ impl Deployment {
         self.set_environment(&mut command);
         match serving {
             Serving::Everything => {}
+            Serving::WebhooksHere => {
+                command.env("DIRECTPAY_WEBHOOK_ALLOW", "127.0.0.0/8");
+            }
             Serving::Intake => {
                 command.arg("--no-workers");
             }

@@ -156,6 +156,10 @@ pub enum Scope {
     EventsRead,
     /// A landlord's reports.
     ReportsRead,
+    /// Webhooks, and what was sent to them.
+    WebhooksRead,
+    /// Has the owner's events sent wherever it says.
+    WebhooksWrite,
 }
 
 names!(Scope {
@@ -170,6 +174,8 @@ names!(Scope {
     PaymentsWrite = "payments:write",
     EventsRead = "events:read",
     ReportsRead = "reports:read",
+    WebhooksRead = "webhooks:read",
+    WebhooksWrite = "webhooks:write",
 });
 
 /// What one key may do. None implies another: who writes does not therefore read.

@@ -50,4 +50,8 @@ ids! {
     ApiKeyId;
     /// An event of any history.
     EventId;
+    /// An address that is told of events.
+    WebhookId;
+    /// An event on its way to a webhook.
+    DeliveryId;
 }

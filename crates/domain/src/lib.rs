@@ -34,3 +34,4 @@ pub mod statement;
 pub mod text;
 pub mod time;
 pub mod user;
+pub mod webhook;

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
+use crate::webhooks::addresses::Allowed;
 
 /// The parts of a running DirectPay. Clones are the same one.
 #[derive(Clone)]
@@ -70,6 +71,8 @@ pub struct Parts {
     pub pulse: Pulse,
     /// What is counted for Prometheus.
     pub metrics: Metrics,
+    /// Networks besides the public internet to which webhooks may be sent.
+    pub webhook_allow: Allowed,
 }
 
 impl App {

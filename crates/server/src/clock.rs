@@ -72,11 +72,15 @@ impl Clock {
 
     /// What the domain has to be told to decide: business time, the scale of delays, and a random spread.
     pub fn circumstances(&self, scale: DelayScale) -> Circumstances {
-        // The end of a fresh id is random.
-        let [.., one, other] = new_id().into_bytes();
-        let jitter = i64::from(u16::from_be_bytes([one, other])) % 1001;
-        Circumstances { now: self.business(), scale, jitter }
+        Circumstances { now: self.business(), scale, jitter: spread() }
     }
+}
+
+/// A random number from 0 to 1000, so that what failed together is not tried together.
+pub fn spread() -> i64 {
+    // The end of a fresh id is random.
+    let [.., one, other] = new_id().into_bytes();
+    i64::from(u16::from_be_bytes([one, other])) % 1001
 }
 
 /// A fresh id, later than all before it in this process.

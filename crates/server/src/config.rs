@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 use directpay_domain::rail::DelayScale;
 use ipnet::IpNet;
 
+use crate::webhooks::addresses::Allowed;
+
 /// Where the data is and how to talk about it; the same for every command.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
@@ -81,7 +83,7 @@ pub struct SimulatorArgs {
 pub const BATCH_MAX: usize = 256;
 
 /// How work is done, by a server or a worker.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WorkArgs {
     /// Most payments in one database transaction; fewer make a slow disk answer sooner and do less in all
     #[arg(long, env = "DIRECTPAY_BATCH_MAX", default_value_t = BATCH_MAX, value_parser = parse_batch_max)]
@@ -90,6 +92,16 @@ pub struct WorkArgs {
     /// Address of its own for /metrics, for Prometheus; for a private network only. Omitted, no metrics are served
     #[arg(long, env = "DIRECTPAY_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
+
+    /// Own networks to which webhooks may be sent besides the public internet, such as 10.1.0.0/16,fd12::/32; in the clear, too
+    #[arg(
+        long,
+        env = "DIRECTPAY_WEBHOOK_ALLOW",
+        default_value = "",
+        value_name = "NETWORKS",
+        hide_default_value = true
+    )]
+    pub webhook_allow: Allowed,
 
     /// The simulated bank.
     #[command(flatten)]
@@ -188,11 +200,11 @@ impl LimitArgs {
     };
 }
 
-/// A network, or one address.
-fn parse_network(text: &str) -> Result<IpNet, String> {
+/// Reads a network, or one address.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "must be a network such as 10.0.0.0/8, or an address".into())
+    network.map_err(|_| format!("`{text}` is no network: write it as 10.0.0.0/8 or fd00::/8"))
 }
 
 /// Whether callers are throttled.

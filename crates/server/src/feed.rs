@@ -187,14 +187,20 @@ async fn read_news(db: &Db, after: Option<i64>) -> Result<Read, StoreError> {
         }
     };
     let part = Part::read(&mut tx, Reader::Everybody, after, PART_MAX).await?;
-    let mut leases: Vec<_> = part.page.entries.iter().filter_map(|entry| entry.lease_id).collect();
+    let renters = renters_of(&mut tx, &part.page.entries).await?;
+    Ok(Read { through: part.page.through, has_more: part.page.has_more, news: Some(News { part, renters }) })
+}
+
+/// Who is on the leases of these events.
+pub async fn renters_of(tx: &mut Tx, entries: &[Entry]) -> Result<HashMap<LeaseId, Vec<UserId>>, StoreError> {
+    let mut leases: Vec<_> = entries.iter().filter_map(|entry| entry.lease_id).collect();
     leases.sort_unstable();
     leases.dedup();
     let mut renters: HashMap<LeaseId, Vec<UserId>> = HashMap::new();
-    for renter in users::renters_of(&mut tx, &leases).await? {
+    for renter in users::renters_of(tx, &leases).await? {
         renters.entry(LeaseId(renter.lease_id)).or_default().push(UserId(renter.id));
     }
-    Ok(Read { through: part.page.through, has_more: part.page.has_more, news: Some(News { part, renters }) })
+    Ok(renters)
 }
 
 impl Drop for Seat {

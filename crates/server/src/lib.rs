@@ -22,4 +22,5 @@ pub mod sandbox_clock;
 pub mod secrets;
 pub mod statement_pdf;
 pub mod telemetry;
+pub mod webhooks;
 pub mod workers;

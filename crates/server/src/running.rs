@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, work};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -31,6 +31,7 @@ use crate::metrics::{Metrics, sampled};
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
+use crate::webhooks::addresses::Allowed;
 use crate::workers::Workers;
 use crate::{api, secrets};
 
@@ -106,6 +107,7 @@ pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> 
         // Nobody else works on this file: claims of a process that died are void.
         let mut tx = db.begin().await?;
         work::release_all(&mut tx).await?;
+        webhooks::lanes::release_all(&mut tx).await?;
         tx.commit().await?;
     }
     Ok(Opened { db, _lock: lock })
@@ -161,6 +163,8 @@ pub struct Manner {
     pub workers: bool,
     /// Where metrics are served, if they are.
     pub metrics_listen: Option<SocketAddr>,
+    /// Networks besides the public internet to which webhooks may be sent.
+    pub webhook_allow: Allowed,
 }
 
 impl Running {
@@ -171,10 +175,10 @@ impl Running {
             Some(listen) => (Metrics::on()?, Some(Server::bind(listen).await.context("DIRECTPAY_METRICS_LISTEN")?)),
         };
         let mut tx = opened.db.begin_read().await?;
-        let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
+        let has_sealed = bank_accounts::any(&mut tx).await? || webhooks::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
         drop(tx);
-        let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
+        let (vault, signing) = secrets::load(&database.secrets, has_sealed)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
         let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max, &metrics);
@@ -201,6 +205,7 @@ impl Running {
             key_uses: KeyUses::default(),
             pulse: Pulse::default(),
             metrics,
+            webhook_allow: manner.webhook_allow,
         });
         let workers = manner.workers.then(|| Workers::start(&app, bank));
         let follower = Follower::start(&app);

@@ -15,14 +15,17 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use directpay_domain::bank_account::{AccountNumber, RoutingNumber};
-use directpay_domain::id::BankAccountId;
+use directpay_domain::id::{BankAccountId, WebhookId};
 use directpay_store::bank_accounts::SealedNumber;
+use directpay_store::webhooks::SealedSecret;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock;
 use crate::config::SecretsPlace;
+use crate::webhooks::signing::Secret;
 
 /// The secrets file as it stands on disk.
 #[derive(serde::Serialize, serde::Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -175,7 +178,7 @@ pub enum VaultError {
         key_id: String,
     },
     /// The record was changed, moved to another row, or sealed with another key of the same name.
-    #[error("a sealed account number cannot be opened")]
+    #[error("what is sealed cannot be opened")]
     Unopenable,
     /// No nonce.
     #[error(transparent)]
@@ -187,29 +190,51 @@ const NONCE_BYTES: usize = 24;
 impl Vault {
     /// Seals a number so that it can be opened only in the row of account `id`.
     pub fn seal(&self, id: BankAccountId, number: &AccountNumber) -> Result<SealedNumber, VaultError> {
-        let Some((key_id, cipher)) = self.ciphers.first() else { return Err(VaultError::Unopenable) };
-        let nonce = clock::random_bytes::<NONCE_BYTES>()?;
-        let payload = Payload { msg: number.expose().as_bytes(), aad: id.0.as_bytes() };
-        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)?;
-        let record = [nonce.as_slice(), &sealed].concat();
-        Ok(SealedNumber { sealed_number: BASE64.encode(record), key_id: key_id.clone() })
+        let (sealed_number, key_id) = self.encrypt(id.0, number.expose().as_bytes())?;
+        Ok(SealedNumber { sealed_number, key_id })
     }
 
     /// Opens the number of account `id`: for the bank connection and nobody else.
     pub fn open(&self, id: BankAccountId, sealed: &SealedNumber) -> Result<AccountNumber, VaultError> {
-        let (_, cipher) = self
-            .ciphers
-            .iter()
-            .find(|(key_id, _)| *key_id == sealed.key_id)
-            .ok_or_else(|| VaultError::UnknownKey { key_id: sealed.key_id.clone() })?;
-        let record = BASE64.decode(&sealed.sealed_number).map_err(|_| VaultError::Unopenable)?;
-        let (nonce, sealed) = record.split_at_checked(NONCE_BYTES).ok_or(VaultError::Unopenable)?;
-        let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| VaultError::Unopenable)?;
-        let payload = Payload { msg: sealed, aad: id.0.as_bytes() };
-        let mut opened = cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)?;
+        let mut opened = self.decrypt(id.0, &sealed.sealed_number, &sealed.key_id)?;
         let number = std::str::from_utf8(&opened).ok().and_then(|text| AccountNumber::parse(text).ok());
         opened.zeroize();
         number.ok_or(VaultError::Unopenable)
+    }
+
+    /// Seals what signs so that it can be opened only in the row of webhook `id`.
+    pub fn seal_secret(&self, id: WebhookId, secret: &Secret) -> Result<SealedSecret, VaultError> {
+        let mut bytes = secret.to_bytes();
+        let sealed = self.encrypt(id.0, &bytes);
+        bytes.zeroize();
+        sealed.map(|(sealed, key_id)| SealedSecret { sealed, key_id })
+    }
+
+    /// Opens what signs for webhook `id`.
+    pub fn open_secret(&self, id: WebhookId, sealed: &SealedSecret) -> Result<Secret, VaultError> {
+        let mut opened = self.decrypt(id.0, &sealed.sealed, &sealed.key_id)?;
+        let secret = Secret::from_bytes(&opened);
+        opened.zeroize();
+        secret.ok_or(VaultError::Unopenable)
+    }
+
+    /// What it is and the name of its key; `row` is where it belongs. Ids are never the same in two tables.
+    fn encrypt(&self, row: Uuid, plain: &[u8]) -> Result<(String, String), VaultError> {
+        let Some((key_id, cipher)) = self.ciphers.first() else { return Err(VaultError::Unopenable) };
+        let nonce = clock::random_bytes::<NONCE_BYTES>()?;
+        let payload = Payload { msg: plain, aad: row.as_bytes() };
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)?;
+        Ok((BASE64.encode([nonce.as_slice(), &sealed].concat()), key_id.clone()))
+    }
+
+    fn decrypt(&self, row: Uuid, sealed: &str, key_id: &str) -> Result<Vec<u8>, VaultError> {
+        let found = self.ciphers.iter().find(|(id, _)| id == key_id);
+        let (_, cipher) = found.ok_or_else(|| VaultError::UnknownKey { key_id: key_id.to_owned() })?;
+        let record = BASE64.decode(sealed).map_err(|_| VaultError::Unopenable)?;
+        let (nonce, sealed) = record.split_at_checked(NONCE_BYTES).ok_or(VaultError::Unopenable)?;
+        let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| VaultError::Unopenable)?;
+        let payload = Payload { msg: sealed, aad: row.as_bytes() };
+        cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)
     }
 
     /// By what the same account is recognized without being readable.

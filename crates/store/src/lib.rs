@@ -38,6 +38,7 @@ pub mod statement;
 mod usage;
 pub mod users;
 mod values;
+pub mod webhooks;
 pub mod work;
 
 pub use audit::{Audit, Check, audit};

@@ -53,6 +53,11 @@ impl Caller {
         Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
     }
 
+    /// A person for whom something is shown that was not asked for.
+    pub fn person(user_id: UserId, role: Role) -> Caller {
+        Caller { user_id, role, api_key_id: None }
+    }
+
     /// Who acts, for histories.
     pub fn actor(self) -> Actor {
         Actor::User { id: self.user_id, api_key_id: self.api_key_id }

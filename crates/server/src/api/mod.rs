@@ -21,6 +21,7 @@ pub mod request_id;
 pub mod sandbox_clock;
 pub mod scopes;
 pub mod users;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "leases", description = "Who rents what, and what is due when"),
         (name = "payments", description = "Money on its way, exactly once"),
         (name = "events", description = "What happens, in one order, for programs that follow it"),
+        (name = "webhooks", description = "What happens, sent to programs, signed"),
         (name = "reports", description = "What a landlord's books say, and what each number is made of"),
         (name = "sandbox", description = "Trying out what takes months"),
         (name = "health", description = "For whoever runs the server"),
@@ -137,6 +139,16 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(reports::income::explain_income))
         .routes(routes!(feed::read_events))
         .routes(routes!(feed::listen::listen_to_events))
+        .routes(routes!(webhooks::create_webhook, webhooks::list_webhooks))
+        .routes(routes!(webhooks::read_webhook, webhooks::update_webhook, webhooks::delete_webhook))
+        .routes(routes!(webhooks::pause_webhook))
+        .routes(routes!(webhooks::resume_webhook))
+        .routes(routes!(webhooks::rotate_webhook_secret))
+        .routes(routes!(webhooks::deliveries::test_webhook))
+        .routes(routes!(webhooks::deliveries::resend_range))
+        .routes(routes!(webhooks::deliveries::list_deliveries))
+        .routes(routes!(webhooks::deliveries::read_delivery))
+        .routes(routes!(webhooks::deliveries::resend_delivery))
         .routes(routes!(sandbox_clock::read_clock))
         .routes(routes!(sandbox_clock::advance_clock))
 }
@@ -176,13 +188,14 @@ pub fn router(app: App) -> Router {
 }
 
 /// The collections, whose written form ends with a slash; all other paths are written without.
-const COLLECTIONS: [&str; 6] = [
+const COLLECTIONS: [&str; 7] = [
     "/api/v1/users",
     "/api/v1/api-keys",
     "/api/v1/bank-accounts",
     "/api/v1/properties",
     "/api/v1/leases",
     "/api/v1/payments",
+    "/api/v1/webhooks",
 ];
 
 /// Every path works with and without its trailing slash.

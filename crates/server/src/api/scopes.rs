@@ -84,6 +84,16 @@ pub fn access(operation_id: &str) -> Option<Access> {
         | "revoke_mandate"
         | "skip_draw" => Scope::PaymentsWrite,
         "read_events" | "listen_to_events" => Scope::EventsRead,
+        "list_webhooks" | "read_webhook" | "list_deliveries" | "read_delivery" => Scope::WebhooksRead,
+        "create_webhook"
+        | "update_webhook"
+        | "delete_webhook"
+        | "pause_webhook"
+        | "resume_webhook"
+        | "rotate_webhook_secret"
+        | "test_webhook"
+        | "resend_range"
+        | "resend_delivery" => Scope::WebhooksWrite,
         "read_rent_roll"
         | "explain_rent_roll"
         | "read_arrears"

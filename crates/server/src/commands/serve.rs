@@ -24,6 +24,7 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         trusted_proxies: TrustedProxies::new(&args.trusted_proxies),
         workers: args.workers && !args.no_workers,
         metrics_listen: args.work.metrics_listen,
+        webhook_allow: args.work.webhook_allow.clone(),
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;
@@ -53,6 +54,7 @@ pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
         trusted_proxies: TrustedProxies::default(),
         workers: true,
         metrics_listen: work.metrics_listen,
+        webhook_allow: work.webhook_allow,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;

@@ -1,8 +1,10 @@
 //! What is counted where it happens.
 
 use std::future::Future;
+use std::time::Duration;
 
 use directpay_domain::rail::Rail;
+use directpay_domain::webhook::Outcome;
 use metrics::{Counter, Histogram};
 
 use super::Registry;
@@ -25,6 +27,8 @@ pub struct Recorded {
     pub daily_pass: DailyPass,
     /// The looks after mandates.
     pub autopay: Autopay,
+    /// What is sent to webhooks.
+    pub webhooks: Webhooks,
 }
 
 impl Recorded {
@@ -40,6 +44,7 @@ impl Recorded {
             bank: Bank::new(registry),
             daily_pass: DailyPass::new(registry),
             autopay: Autopay::new(registry),
+            webhooks: Webhooks::new(registry),
         }
     }
 }
@@ -295,5 +300,51 @@ impl Autopay {
         self.seconds.record(began.elapsed());
         self.mandates.increment(u64::try_from(tally.mandates).unwrap_or(u64::MAX));
         self.draws.increment(u64::try_from(tally.drawn).unwrap_or(u64::MAX));
+    }
+}
+
+/// What is sent to webhooks.
+pub struct Webhooks {
+    seconds: Histogram,
+    attempts: [Counter; Outcome::ALL.len()],
+    /// Deliveries that were tried often enough.
+    pub given_up: Counter,
+    /// Webhooks that were disabled.
+    pub disabled: Counter,
+}
+
+impl Webhooks {
+    fn new(registry: &Registry) -> Webhooks {
+        let attempts = |outcome: Outcome| {
+            let help =
+                "Attempts to deliver to a webhook by outcome: DELIVERED, REFUSED, TIMED_OUT, UNREACHABLE or FORBIDDEN.";
+            registry.counter("directpay_webhook_attempts_total", help, &[("outcome", outcome.name())])
+        };
+        Webhooks {
+            seconds: registry.histogram(
+                "directpay_webhook_attempt_duration_seconds",
+                "How long attempts to deliver to a webhook took.",
+                &[],
+            ),
+            attempts: Outcome::ALL.map(attempts),
+            given_up: registry.counter(
+                "directpay_webhook_given_up_total",
+                "Deliveries to webhooks that were tried often enough.",
+                &[],
+            ),
+            disabled: registry.counter(
+                "directpay_webhooks_disabled_total",
+                "Webhooks that were disabled because they are gone or have failed for days.",
+                &[],
+            ),
+        }
+    }
+
+    /// An attempt is over.
+    pub fn attempted(&self, outcome: Outcome, took: Duration) {
+        self.seconds.record(took);
+        if let Some(counter) = self.attempts.get(outcome as usize) {
+            counter.increment(1);
+        }
     }
 }

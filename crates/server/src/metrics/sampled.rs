@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use directpay_domain::payment::{Status, WorkKind};
 use directpay_domain::time::Instant;
+use directpay_store::webhooks::lanes;
 use directpay_store::work::Backlog;
 use directpay_store::{StoreError, lease_ledger, work};
 use metrics::{Counter, Gauge};
@@ -93,6 +94,8 @@ struct Due {
     work: Vec<Backlog>,
     awaited_since: Option<Instant>,
     pass_since: Option<Instant>,
+    /// In process time.
+    webhooks: lanes::Backlog,
 }
 
 impl Due {
@@ -111,6 +114,7 @@ async fn due(app: &App, now: Instant) -> Result<Due, StoreError> {
         work: work::backlog(&mut tx, now, BACKLOG_MAX).await?,
         awaited_since: work::awaited_since(&mut tx, now).await?,
         pass_since: lease_ledger::pass_due_since(&mut tx, now).await?,
+        webhooks: lanes::backlog(&mut tx, app.clock.process_us(), BACKLOG_MAX).await?,
     })
 }
 
@@ -127,6 +131,8 @@ struct Database {
     processing_age: Gauge,
     unconfirmed_age: Gauge,
     pass_age: Gauge,
+    webhook_lanes: Gauge,
+    webhook_age: Gauge,
     looked_at: Gauge,
     failures: Counter,
 }
@@ -155,6 +161,16 @@ impl Database {
                 "For how long the day of a lease has begun without its charges.",
                 &[],
             ),
+            webhook_lanes: registry.gauge(
+                "directpay_webhook_queue_depth",
+                "Payments and leases of which something waits for a webhook, one for each of both; at most 10000.",
+                &[],
+            ),
+            webhook_age: registry.gauge(
+                "directpay_webhook_oldest_due_age_seconds",
+                "For how long a delivery to a webhook has been due that no worker has taken up.",
+                &[],
+            ),
             looked_at: registry.gauge(
                 "directpay_database_last_look_timestamp_seconds",
                 "When the database was last asked for metrics with success, in seconds since 1970.",
@@ -177,6 +193,9 @@ impl Database {
         self.processing_age.set(age(now, unconfirmed.into_iter().chain(due.awaited_since).min()));
         self.unconfirmed_age.set(age(now, unconfirmed));
         self.pass_age.set(age(now, due.pass_since));
+        self.webhook_lanes.set(count(due.webhooks.lanes));
+        let waited_us = due.webhooks.due_since.map_or(0, |since| process_us - since);
+        self.webhook_age.set(Duration::from_micros(u64::try_from(waited_us).unwrap_or(0)));
         self.looked_at.set(Duration::from_micros(u64::try_from(process_us).unwrap_or(0)));
     }
 }

@@ -4,11 +4,13 @@
 //! nothing: what it had taken falls free and another takes it.
 
 mod calendar;
+mod deliver;
 mod feed;
 mod hand_over;
 mod housekeeping;
 mod settle;
 mod submit;
+pub(crate) mod tell;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,10 +24,12 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::deliver::Desk;
 use crate::app::{App, Bell};
 use crate::bank::BankConnection;
 use crate::clock;
 use crate::metrics::recorded::Rounds;
+use crate::webhooks::courier::{Courier, system_lookup};
 
 /// How long an idle worker sleeps at most before it looks by itself, for work that falls due.
 const POLL: Duration = Duration::from_millis(500);
@@ -42,6 +46,7 @@ pub struct Workers {
     handles: Vec<JoinHandle<()>>,
     app: App,
     claimants: Vec<Uuid>,
+    desk: Option<Desk>,
 }
 
 /// What a worker finds when it has gone round once.
@@ -101,7 +106,17 @@ impl Workers {
             let pause = Pause { bell: Bell::default(), longest: feed::PAUSE };
             handles.push(go_round("feed", &shift, &stopping, pause, feed::round));
         }
-        Workers { stop, handles, app: app.clone(), claimants }
+        let desk = desk(app);
+        if let Some(desk) = &desk {
+            let (telling, sending) = (desk.clone(), desk.clone());
+            let pause = Pause { bell: Bell::default(), longest: tell::PAUSE };
+            let tell = move |shift| tell::round(shift, telling.clone());
+            handles.push(go_round("webhooks tell", &shift, &stopping, pause, tell));
+            let pause = Pause { bell: desk.bell().clone(), longest: deliver::PAUSE };
+            let deliver = move |shift| deliver::round(shift, sending.clone());
+            handles.push(go_round("webhooks deliver", &shift, &stopping, pause, deliver));
+        }
+        Workers { stop, handles, app: app.clone(), claimants, desk }
     }
 
     /// Lets every worker finish its round, and lets go of what was claimed and not done.
@@ -112,6 +127,11 @@ impl Workers {
                 tracing::error!(%error, "a worker ended badly");
             }
         }
+        if let Some(desk) = self.desk
+            && let Err(error) = desk.finish(&self.app).await
+        {
+            tracing::warn!(error = format!("{error:#}"), "what was on its way to webhooks is sent again in a minute");
+        }
         for claimant in self.claimants {
             if let Err(error) = submit::release(&self.app, claimant).await {
                 tracing::warn!(
@@ -119,6 +139,17 @@ impl Workers {
                     "claims were not released; they expire by themselves"
                 );
             }
+        }
+    }
+}
+
+/// From where webhooks are sent. A machine that knows no certificate authorities can send none, and does all other work.
+fn desk(app: &App) -> Option<Desk> {
+    match Courier::new(app.webhook_allow.clone(), &system_lookup()) {
+        Ok(courier) => Some(Desk::new(courier)),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "no webhook is sent by this process");
+            None
         }
     }
 }

@@ -139,6 +139,16 @@ fn attempt(operation: &Operation, home: &Home<'_>, things: &Things) -> Option<At
         "explain_rent_roll" | "explain_arrears" | "explain_month" | "explain_income" => {
             (things.number.as_str(), none, Right::Landlord, 200, refused(404, 403))
         }
+        "create_webhook" => ("", json!({"url": "https://127.0.0.1:9/"}), Right::Renter, 201, SeeTheirOwn),
+        "list_webhooks" => ("", none, Right::Renter, 200, SeeNothing),
+        "read_webhook" | "pause_webhook" | "resume_webhook" | "rotate_webhook_secret" | "list_deliveries" => {
+            (things.webhook.as_str(), none, Right::Renter, 200, FindNothing)
+        }
+        "update_webhook" => (things.webhook.as_str(), json!({"description": "x"}), Right::Renter, 200, FindNothing),
+        "delete_webhook" => (things.superfluous_webhook.as_str(), none, Right::Renter, 204, FindNothing),
+        "test_webhook" => (things.webhook.as_str(), none, Right::Renter, 201, FindNothing),
+        "resend_range" => (things.webhook.as_str(), json!({"after": 0, "through": 9}), Right::Renter, 200, FindNothing),
+        "read_delivery" | "resend_delivery" => (things.delivery.as_str(), none, Right::Renter, 200, FindNothing),
         unknown => panic!("the operation {unknown} is new: say here who may use it"),
     };
     // Several parameters stand behind each other, and so does a query behind the last.
@@ -172,6 +182,10 @@ struct Things {
     mandate: String,
     /// A key of the renter's.
     key: String,
+    /// Webhooks of the renter's where nobody listens; of the first, what is sent to it as well.
+    webhook: String,
+    superfluous_webhook: String,
+    delivery: String,
     /// Queries of reports.
     of_landlord: String,
     month_of_landlord: String,
@@ -196,10 +210,20 @@ impl Things {
         };
         let (unsigned, signed) = (goes_on().await, goes_on().await);
         let path = format!("/api/v1/leases/{signed}/autopay");
+        let hook = async || {
+            let body = json!({"url": "https://127.0.0.1:9/", "event_types": ["lease_terminated"]});
+            home.renter.post("/api/v1/webhooks/", &body).await.must(201).id()
+        };
+        let (webhook, superfluous_webhook) = (hook().await, hook().await);
+        let test = format!("/api/v1/webhooks/{webhook}/test");
+        let delivery = home.renter.post(&test, &Value::Null).await.must(201).id();
         let mandate = json!({"cap": "1", "idempotency_key": "mandate"});
         let mandate = home.renter.post(&path, &mandate).await.must(201).id();
         Things {
             key: home.renter.make_key(&["users:read"]).await.id(),
+            delivery: format!("{webhook} {delivery}"),
+            webhook,
+            superfluous_webhook,
             unsigned,
             mandate: format!("{signed} {mandate}"),
             charge: format!("{} {charge}", home.lease),

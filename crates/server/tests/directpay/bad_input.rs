@@ -6,6 +6,7 @@ mod clock;
 mod refunds;
 mod reports;
 mod statements;
+mod webhooks;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,6 +101,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         tokens(&mut cases);
         clock::add(&mut cases);
         api_keys::add(&mut cases);
+        webhooks::add(&mut cases);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
         app.come_to_rest().await;

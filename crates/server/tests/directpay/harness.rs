@@ -6,6 +6,7 @@
 mod answer;
 mod database;
 mod exposition;
+mod receiver;
 mod visitor;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,6 +38,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use self::answer::{Answer, Call, assert_id, assert_time, event_types, keys};
 use self::database::PostgresDatabase;
 pub(crate) use self::exposition::Exposition;
+pub(crate) use self::receiver::{Doubt, Received, Receiver, Reply, Verifier};
 pub(crate) use self::visitor::{Home, ROUTING, Visitor, account, address, terms, with, without};
 
 /// Whatever takes longer than this will not happen any more.
@@ -151,7 +153,15 @@ impl TestApp {
             opened,
             &database,
             clock.clone(),
-            Manner { scale, batch_max: BATCH_MAX, limits, trusted_proxies, workers, metrics_listen: Some(ANY) },
+            Manner {
+                scale,
+                batch_max: BATCH_MAX,
+                limits,
+                trusted_proxies,
+                workers,
+                metrics_listen: Some(ANY),
+                webhook_allow: "127.0.0.0/8".parse().unwrap(),
+            },
         )
         .await
         .unwrap();

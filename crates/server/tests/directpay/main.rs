@@ -30,3 +30,4 @@ mod statement;
 mod story;
 mod surface;
 mod two_years;
+mod webhooks;

@@ -11,6 +11,7 @@ mod leases;
 mod mandates;
 mod refunds;
 mod totals;
+mod webhooks;
 
 use crate::db::Db;
 use crate::error::StoreError;
@@ -80,6 +81,7 @@ pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result
     checks.push(refunds::check(&mut tx).await?);
     checks.extend(totals::check(&mut tx).await?);
     checks.extend(feed::check(&mut tx, db.is_shared()).await?);
+    checks.push(webhooks::check(&mut tx).await?);
     checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
     Ok(Audit { checks })
 }

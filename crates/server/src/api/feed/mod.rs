@@ -3,6 +3,7 @@
 pub mod listen;
 
 use axum::extract::State;
+use directpay_domain::id::UserId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::user::Role;
 use directpay_store::feed::{Entry, Fact, Reader};
@@ -75,6 +76,11 @@ impl FeedEventView {
         Ok(FeedEventView { position: entry.position, lease_id: lease_id.0, payment_id, event })
     }
 
+    /// What a person sees of an event who does not ask for it.
+    pub fn seen_by(user_id: UserId, role: Role, entry: &Entry, names: &[Named]) -> Result<FeedEventView, ApiError> {
+        FeedEventView::new(entry, names, Caller::person(user_id, role))
+    }
+
     /// The type of the event.
     fn event_type(&self) -> &'static str {
         match &self.event {
@@ -86,10 +92,15 @@ impl FeedEventView {
 
 /// Whose events `caller` sees.
 fn reader(caller: Caller) -> Reader {
-    match caller.role {
+    reader_of(caller.user_id, caller.role)
+}
+
+/// Whose events a person sees.
+pub fn reader_of(user_id: UserId, role: Role) -> Reader {
+    match role {
         Role::Admin => Reader::Everybody,
-        Role::Landlord => Reader::Landlord(caller.user_id),
-        Role::Renter => Reader::Renter(caller.user_id),
+        Role::Landlord => Reader::Landlord(user_id),
+        Role::Renter => Reader::Renter(user_id),
     }
 }
 
@@ -106,7 +117,7 @@ pub struct FeedQuery {
 }
 
 /// A position in the feed.
-fn parse_position(text: &str) -> Result<i64, Invalid> {
+pub fn parse_position(text: &str) -> Result<i64, Invalid> {
     let position = text.parse().ok().filter(|position| 0 <= *position);
     position.ok_or_else(|| Invalid::new("malformed", "must be a position of the feed: a whole number from 0"))
 }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, SecretsPlace};
 use crate::origin::TrustedProxies;
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
+use crate::webhooks::addresses::Allowed;
 
 /// How the demonstration ends.
 #[derive(Debug, Clone, Args)]
@@ -49,6 +50,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         trusted_proxies: TrustedProxies::default(),
         workers: true,
         metrics_listen: None,
+        webhook_allow: Allowed::default(),
     };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
