@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Response};
 
 use super::addresses::{Allowed, Scheme, Target};
 
@@ -34,6 +34,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const READ_BYTES_MAX: usize = 1_024;
 /// So much of it is kept.
 const KEPT_CHARACTERS_MAX: usize = 300;
+/// The status of a receiver that is no more.
+const GONE: u16 = 410;
+/// Those with which a receiver may ask for time.
+const NOT_NOW: [u16; 2] = [429, 503];
 const USER_AGENT: &str = concat!("DirectPay/", env!("CARGO_PKG_VERSION"));
 
 /// Looks up what a name means.
@@ -121,7 +125,7 @@ impl Sent {
 
     /// Whether the receiver says that there is none any more.
     pub fn is_gone(&self) -> bool {
-        self.status_code == Some(StatusCode::GONE.as_u16())
+        self.status_code == Some(GONE)
     }
 }
 
@@ -184,7 +188,7 @@ impl Courier {
 
 async fn answered(response: Response, now_s: i64) -> Sent {
     let status = response.status();
-    let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let asks = NOT_NOW.contains(&status.as_u16());
     let asked_us = asks.then(|| asked_us(response.headers(), now_s)).flatten();
     let outcome = if status.is_success() { Outcome::Delivered } else { Outcome::Refused };
     Sent { outcome, status_code: Some(status.as_u16()), detail: beginning(response).await, asked_us }
