@@ -24,6 +24,7 @@ mod lease_books;
 pub mod lease_ledger;
 pub mod lease_requests;
 pub mod leases;
+mod hashes;
 mod ledger;
 mod migrate;
 pub mod payments;
