@@ -8,7 +8,6 @@ use std::mem;
 use std::sync::Arc;
 
 use directpay_domain::id::PaymentId;
-use directpay_domain::payment::Payment;
 use directpay_store::payments::{self, Fresh, HeldPayment, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
 use tokio::sync::{mpsc, oneshot};
