@@ -150,7 +150,7 @@ pub fn is_included(leaf: Digest, index: u64, size: u64, root: Digest, path: &[Di
         if number % 2 == 1 || number == last {
             hash = node(*beside, hash);
             // At the right edge levels without a neighbour are passed over.
-            while number % 2 == 0 && number != 0 {
+            while number.is_multiple_of(2) && number != 0 {
                 (number, last) = (number / 2, last / 2);
             }
         } else {
@@ -183,7 +183,7 @@ pub fn is_consistent(old: u64, old_root: Digest, size: u64, root: Digest, path: 
         }
         if number % 2 == 1 || number == last {
             (old_hash, hash) = (node(beside, old_hash), node(beside, hash));
-            while number % 2 == 0 && number != 0 {
+            while number.is_multiple_of(2) && number != 0 {
                 (number, last) = (number / 2, last / 2);
             }
         } else {
@@ -244,7 +244,7 @@ impl Edge {
         for height in 1..=self.size.trailing_ones() {
             let Some(left) = self.roots.pop() else { break };
             hash = node(left, hash);
-            if height % TILE_HEIGHT == 0 {
+            if height.is_multiple_of(TILE_HEIGHT) {
                 let level = height / TILE_HEIGHT;
                 tiles.push(Tile { level, number: self.size >> height, root: hash });
             }

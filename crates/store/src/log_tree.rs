@@ -192,9 +192,10 @@ async fn leaves(tx: &mut Tx, after: i64, until: i64) -> Result<Vec<(i64, Hash)>,
 
 /// The edge of the tree where its tiles end; none if some are missing.
 async fn tiled(tx: &mut Tx) -> Result<Option<Edge>, StoreError> {
-    let (tiles,): (i64,) =
-        tx.fetch_one("SELECT COALESCE(MAX(number) + 1, 0) FROM log_tiles WHERE level = $1", (1_i64,)).await?;
-    let size = u64::try_from(tiles).unwrap_or(0) * merkle::TILE;
+    const LAST: &str = "SELECT number FROM log_tiles WHERE level = $1 ORDER BY number DESC LIMIT 1";
+    let last: Option<(i64,)> = tx.fetch_optional(LAST, (1_i64,)).await?;
+    let tiles = last.and_then(|(last,)| u64::try_from(last).ok()).map_or(0, |last| last + 1);
+    let size = tiles * merkle::TILE;
     let pieces = pieces(tx, &merkle::needed(None, size)).await?;
     Ok(Edge::of(size, &|range| pieces.get(&range).copied()))
 }

@@ -103,6 +103,7 @@ pub async fn audit_log(
     tx.for_the_audit().await?;
     let total = u64::try_from(positions::head(&mut tx).await?).unwrap_or(0);
     let mut checks = log::check(&mut tx, kept, objection, |done| progress(done, total)).await?;
-    checks.extend(feed::places(&mut tx, db.is_shared()).await?);
+    let places = feed::places(&mut tx, db.is_shared()).await?;
+    checks.extend(places.into_iter().map(|check| Check { examined: total, ..check }));
     Ok(Audit { checks })
 }

@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 14] = [
+const GROWING: [&str; 16] = [
     "payments",
     "feed",
     "refunded_payments",
@@ -31,6 +31,8 @@ const GROWING: [&str; 14] = [
     "deposit_returns",
     "api_keys",
     "awaited_payments",
+    "log_tiles",
+    "log_checkpoints",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.
