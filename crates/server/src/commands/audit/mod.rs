@@ -198,16 +198,22 @@ async fn say_how_far(db: &Db) -> anyhow::Result<()> {
 async fn checkpoint(database: &Database, args: &CheckpointArgs) -> anyhow::Result<()> {
     let signer = signer(database)?;
     let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Refuse).await?;
-    while args.now {
-        let due = Due { now_us: Clock::default().process_us(), every_us: 0, every_events: 1 };
-        match workers::checkpoint(&opened.db, &signer, due).await? {
-            Grown::Partly => {}
-            Grown::Not | Grown::To(_) => break,
-            Grown::Changed(what) => bail!("the log was changed: {what}; `directpay audit check` says more"),
-        }
+    if args.now {
+        sign_now(&opened.db, &signer).await?;
     }
     let newest = log_tree::newest(&mut opened.db.begin_read().await?).await?;
     print!("{}", newest.context("there is no checkpoint yet")?.note);
     opened.db.close().await;
     Ok(())
+}
+
+async fn sign_now(db: &Db, signer: &Signer) -> anyhow::Result<()> {
+    loop {
+        let due = Due { now_us: Clock::default().process_us(), every_us: 0, every_events: 1 };
+        match workers::checkpoint(db, signer, due).await? {
+            Grown::Partly => {}
+            Grown::Not | Grown::To(_) => return Ok(()),
+            Grown::Changed(what) => bail!("the log was changed: {what}; `directpay audit check` says more"),
+        }
+    }
 }
