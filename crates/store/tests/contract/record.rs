@@ -248,7 +248,7 @@ fn a_sequence_number_is_taken_once() {
             .keep(async |tx| {
                 tx.execute(
                     "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
-                     VALUES ($1, 2, 'PAYMENT', 'payment_cancelled', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1))",
+                     SELECT id, 2, 'PAYMENT', 'payment_cancelled', 0, '{}', head FROM payments WHERE id = $1",
                     (id.0,),
                 )
                 .await
