@@ -248,8 +248,8 @@ fn a_sequence_number_is_taken_once() {
             .keep(async |tx| {
                 tx.execute(
                     "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
-                     SELECT id, 2, 'PAYMENT', 'payment_cancelled', 0, '{}', head FROM payments WHERE id = $1",
-                    (id.0,),
+                     VALUES ($1, 2, 'PAYMENT', 'payment_cancelled', 0, '{}', $2)",
+                    (id.0, vec![7_u8; 32]),
                 )
                 .await
             })
