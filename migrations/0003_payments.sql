@@ -37,6 +37,8 @@ CREATE TABLE payments (
     failed_at BIGINT,
     returned_at BIGINT,
     cancelled_at BIGINT,
+    -- The hash of the last event.
+    head BYTEA NOT NULL,
     -- Two clicks, one payment: for ever, and in the database.
     CONSTRAINT payments_one_per_key UNIQUE (initiated_by, idempotency_key),
     -- The lease is that landlord's, each account that person's; with them lease, accounts and people exist.
@@ -77,6 +79,8 @@ CREATE TABLE events (
     occurred_at BIGINT NOT NULL,
     -- The event, byte for byte as it was written.
     body TEXT NOT NULL,
+    -- SHA-256 of all columns above but its place, and of the hash of the event before it in its history.
+    hash BYTEA NOT NULL,
     /*postgres: PRIMARY KEY */ /*sqlite: UNIQUE */ (stream_id, sequence),
     CONSTRAINT events_sequence CHECK (0 < sequence),
     CONSTRAINT events_stream CHECK (stream IN ('PAYMENT', 'LEASE')),

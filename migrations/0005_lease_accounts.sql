@@ -4,6 +4,8 @@ CREATE TABLE lease_accounts (
     lease_id UUID NOT NULL PRIMARY KEY REFERENCES leases (id),
     -- The number of the lease's last event. Whoever changes what the lease owes holds this row meanwhile.
     version BIGINT NOT NULL,
+    -- And its hash; zeros before the first.
+    head BYTEA NOT NULL,
     -- The day, where the property lies, through which the daily pass has gone.
     passed_on BIGINT NOT NULL,
     -- When the day after it begins there.

@@ -12,6 +12,7 @@ use crate::access::api_keys::KeyUses;
 use crate::access::passwords::Passwords;
 use crate::access::tokens::Tokens;
 use crate::bank::BankTime;
+use crate::checkpoints::Signer;
 use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::feed::Listeners;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub vault: Vault,
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
+    /// Signs the roots of the log's tree.
+    pub signer: Signer,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// Takes new payments.

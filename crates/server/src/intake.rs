@@ -8,8 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use directpay_domain::id::PaymentId;
-use directpay_domain::payment::Payment;
-use directpay_store::payments::{self, Fresh, Initiated, Outcome};
+use directpay_store::payments::{self, Fresh, HeldPayment, Initiated, Outcome};
 use directpay_store::{Db, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -220,7 +219,7 @@ impl Writer {
     }
 }
 
-fn new_payment(outcome: &Outcome) -> Option<&Arc<Payment>> {
+fn new_payment(outcome: &Outcome) -> Option<&Arc<HeldPayment>> {
     match outcome {
         Outcome::Initiated(Initiated { payment, replayed: false }) => Some(payment),
         Outcome::Initiated(_) | Outcome::KeyReused(_) | Outcome::Refused(_) => None,

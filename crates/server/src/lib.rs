@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod autopay;
 pub mod bank;
+pub mod checkpoints;
 pub mod clock;
 pub mod co_tenants;
 pub mod commands;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, demo, export, health, report, run_day, serve, verify};
+use directpay_server::commands::{admin, audit, demo, export, health, report, run_day, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
 use directpay_server::secrets::SecretsFile;
@@ -37,6 +37,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Re-fold every payment and check every invariant
     Verify,
+    /// Whether anybody changed what happened, and proofs for others
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Sandbox: go to a day, and do what is due on it
     RunDay(run_day::RunDayArgs),
     /// Administrators
@@ -134,6 +137,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Demo(args)) => demo::demo(&args).await?,
         Some(Command::RunDay(args)) => run_day::run_day(&database, args).await?,
         Some(Command::Verify) => return verify::verify(&database).await,
+        Some(Command::Audit(command)) => return audit::audit(&database, &command).await,
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
         Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,
         Some(Command::Report(command)) => report::report(&database, &command).await?,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directpay_domain::id::PaymentId;
-use directpay_domain::payment::Payment;
+use directpay_store::payments::HeldPayment;
 
 /// Payments that are remembered; most take about a KiB.
 const REMEMBERED_MAX: usize = 4096;
@@ -18,14 +18,14 @@ pub struct Remembered(Arc<Mutex<Memory>>);
 
 #[derive(Default)]
 struct Memory {
-    payments: HashMap<PaymentId, Arc<Payment>>,
+    payments: HashMap<PaymentId, Arc<HeldPayment>>,
     /// In the order in which they came; those that were taken out are still here.
     order: VecDeque<PaymentId>,
 }
 
 impl Remembered {
     /// Keeps payments that are about to be committed; the oldest are forgotten for them.
-    pub fn keep<'p>(&self, payments: impl Iterator<Item = &'p Arc<Payment>>) {
+    pub fn keep<'p>(&self, payments: impl Iterator<Item = &'p Arc<HeldPayment>>) {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for payment in payments {
             if memory.order.len() == REMEMBERED_MAX
@@ -39,7 +39,7 @@ impl Remembered {
     }
 
     /// The payment, if it is remembered as of `version`; it is forgotten here.
-    pub fn take(&self, id: PaymentId, version: i64) -> Option<Payment> {
+    pub fn take(&self, id: PaymentId, version: i64) -> Option<HeldPayment> {
         let payment = self.0.lock().unwrap_or_else(PoisonError::into_inner).payments.remove(&id)?;
         (payment.version == version).then(|| Arc::unwrap_or_clone(payment))
     }

@@ -22,6 +22,7 @@ use crate::access::tokens::Tokens;
 use crate::app::{App, Bell, Parts, Pulse};
 use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
+use crate::checkpoints::Signer;
 use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, LimitArgs};
 use crate::feed::Listeners;
@@ -178,7 +179,7 @@ impl Running {
         let has_sealed = bank_accounts::any(&mut tx).await? || webhooks::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
         drop(tx);
-        let (vault, signing) = secrets::load(&database.secrets, has_sealed)?.into_parts();
+        let keys = secrets::load(&database.secrets, has_sealed)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
         let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max, &metrics);
@@ -186,8 +187,9 @@ impl Running {
         let app = App::new(Parts {
             db: opened.db.clone(),
             clock,
-            vault,
-            tokens: Tokens::new(&signing)?,
+            vault: keys.vault,
+            tokens: Tokens::new(&keys.tokens)?,
+            signer: Signer::new(&keys.checkpoints)?,
             passwords: Passwords::new()?,
             intake,
             scale: manner.scale,

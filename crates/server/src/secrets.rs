@@ -38,6 +38,8 @@ pub struct SecretsFile {
     fingerprint_key: String,
     /// For access tokens; the first signs, all verify. PKCS#8 of Ed25519 keys.
     signing_keys: Vec<NamedKey>,
+    /// For checkpoints of the log, in the same way. An old one stays in the list as long as anybody may ask about its time.
+    checkpoint_keys: Vec<NamedKey>,
 }
 
 /// A key and its name.
@@ -54,11 +56,15 @@ impl SecretsFile {
     pub fn generate() -> anyhow::Result<SecretsFile> {
         let name =
             |prefix: &str| -> anyhow::Result<String> { Ok(format!("{prefix}-{}", hex(&clock::random_bytes::<4>()?))) };
-        let signing = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
+        let pair = |prefix: &str| -> anyhow::Result<NamedKey> {
+            let pair = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
+            Ok(NamedKey { id: name(prefix)?, key: BASE64.encode(pair.as_ref()) })
+        };
         Ok(SecretsFile {
             encryption_keys: vec![NamedKey { id: name("enc")?, key: BASE64.encode(clock::random_bytes::<32>()?) }],
             fingerprint_key: BASE64.encode(clock::random_bytes::<32>()?),
-            signing_keys: vec![NamedKey { id: name("sig")?, key: BASE64.encode(signing.as_ref()) }],
+            signing_keys: vec![pair("sig")?],
+            checkpoint_keys: vec![pair("log")?],
         })
     }
 
@@ -119,12 +125,23 @@ fn read(file: &Path) -> anyhow::Result<Secrets> {
 pub struct Secrets {
     vault: Vault,
     signing: Vec<SigningKey>,
+    checkpoints: Vec<SigningKey>,
 }
 
-/// A key that signs access tokens.
+/// The keys, each for whoever uses it.
+pub struct Parts {
+    /// Seals, opens and recognizes.
+    pub vault: Vault,
+    /// Sign access tokens.
+    pub tokens: Vec<SigningKey>,
+    /// Sign checkpoints of the log.
+    pub checkpoints: Vec<SigningKey>,
+}
+
+/// A key that signs access tokens, or checkpoints.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// Its name, `kid` in a token's header.
+    /// Its name; `kid` in a token's header.
     pub id: String,
     /// PKCS#8.
     pub pkcs8: Vec<u8>,
@@ -143,16 +160,17 @@ impl Secrets {
             .map(|named| Ok((named.id.clone(), XChaCha20Poly1305::new(&key(&named.key)?.into()))))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let signing = file.signing_keys.iter().map(signing_key).collect::<anyhow::Result<Vec<_>>>()?;
-        if ciphers.is_empty() || signing.is_empty() {
-            bail!("it lacks an encryption key or a signing key");
+        let checkpoints = file.checkpoint_keys.iter().map(signing_key).collect::<anyhow::Result<Vec<_>>>()?;
+        if ciphers.is_empty() || signing.is_empty() || checkpoints.is_empty() {
+            bail!("it lacks an encryption key, a signing key or a checkpoint key");
         }
         let fingerprint_key = key(&file.fingerprint_key)?;
-        Ok(Secrets { vault: Vault { ciphers, fingerprint_key }, signing })
+        Ok(Secrets { vault: Vault { ciphers, fingerprint_key }, signing, checkpoints })
     }
 
-    /// What seals, opens and recognizes.
-    pub fn into_parts(self) -> (Vault, Vec<SigningKey>) {
-        (self.vault, self.signing)
+    /// The keys, each for whoever uses it.
+    pub fn into_parts(self) -> Parts {
+        Parts { vault: self.vault, tokens: self.signing, checkpoints: self.checkpoints }
     }
 }
 
@@ -275,7 +293,7 @@ mod tests {
     use super::*;
 
     fn vault() -> Vault {
-        Secrets::from_file(&SecretsFile::generate().unwrap()).unwrap().into_parts().0
+        Secrets::from_file(&SecretsFile::generate().unwrap()).unwrap().into_parts().vault
     }
 
     #[test]

@@ -21,7 +21,7 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::lease::{DueDay, FirstPeriod, LastPeriod, LeaseTerms, Proration};
 use directpay_domain::money::{Amount, Currency};
 use directpay_domain::payment::initiate::Initiation;
-use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Payment, Status};
+use directpay_domain::payment::{Actor, Circumstances, Command, NewEvent, Status};
 use directpay_domain::policy::PolicySpan;
 use directpay_domain::property::{ZoneName, day_begins, local_date};
 use directpay_domain::rail::DelayScale;
@@ -32,7 +32,7 @@ use directpay_store::bank_accounts::{BankAccount, NewBankAccount, SealedNumber};
 use directpay_store::bank_book::{self, Instruction, Plan};
 use directpay_store::lease_ledger::{LeaseLedger, Passed};
 use directpay_store::leases::Lease;
-use directpay_store::payments::{self, Fresh, Held, Initiated, Instructed, Outcome};
+use directpay_store::payments::{self, Fresh, Held, HeldPayment, Initiated, Instructed, Outcome};
 use directpay_store::properties::Property;
 use directpay_store::users::{NewUser, RenterOfLease, User};
 use directpay_store::work::Claim;
@@ -353,10 +353,10 @@ impl Bulk {
     }
 }
 
-fn accepted(outcome: Outcome) -> Result<(PaymentId, Payment)> {
+fn accepted(outcome: Outcome) -> Result<(PaymentId, HeldPayment)> {
     match outcome {
         Outcome::Initiated(Initiated { ref payment, replayed: false }) => {
-            Ok((payment.terms.id, Payment::clone(payment)))
+            Ok((payment.terms.id, HeldPayment::clone(payment)))
         }
         Outcome::Initiated(_) | Outcome::KeyReused(_) | Outcome::Refused(_) => {
             bail!("a payment was not accepted: {outcome:?}")
@@ -383,7 +383,7 @@ fn fresh(tenancy: &Tenancy, now: Instant) -> Result<Fresh> {
     Ok(Fresh { initiation, payment_id, event: event(Actor::user(tenancy.renter), now), at: at(now) })
 }
 
-fn instruction(payment: Option<&Payment>) -> Result<Instruction> {
+fn instruction(payment: Option<&HeldPayment>) -> Result<Instruction> {
     let payment = payment.context("a worker runs on this database; stop it first")?;
     ensure!(payment.status == Status::Processing, "a payment was not handed over: {payment:?}");
     let terms = &payment.terms;

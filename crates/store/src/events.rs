@@ -1,13 +1,17 @@
 //! Histories: append-only, in one table for all streams.
 
+use directpay_domain::chain::Link;
+use directpay_domain::digest::Digest;
 use directpay_domain::id::{LeaseId, PaymentId};
 use directpay_domain::lease_event::LeaseEvent;
 use directpay_domain::payment::Event;
+use directpay_domain::time::Instant;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::hashes::Hash;
 use crate::sql::{Sql, sql};
 
 #[derive(Serialize)]
@@ -18,46 +22,53 @@ pub(crate) struct EventRow {
     event_type: &'static str,
     occurred_at: i64,
     body: String,
+    hash: Hash,
 }
 
 impl EventRow {
-    pub(crate) fn of_payment(event: &Event) -> Result<EventRow, StoreError> {
-        Ok(EventRow {
-            stream_id: event.payment_id.0,
-            sequence: event.sequence,
-            stream: "PAYMENT",
-            event_type: event.change.event_type().name(),
-            occurred_at: event.occurred_at.micros(),
-            body: serde_json::to_string(event)?,
-        })
+    /// An event behind the one with the hash `head`, which its own takes the place of.
+    pub(crate) fn of_payment(event: &Event, head: &mut Digest) -> Result<EventRow, StoreError> {
+        let name = event.change.event_type().name();
+        let body = serde_json::to_string(event)?;
+        Ok(EventRow::new(event.payment_id.0, event.sequence, "PAYMENT", name, event.occurred_at, body, head))
     }
 
-    pub(crate) fn of_lease(event: &LeaseEvent) -> Result<EventRow, StoreError> {
-        Ok(EventRow {
-            stream_id: event.lease_id.0,
-            sequence: event.sequence,
-            stream: "LEASE",
-            event_type: event.change.event_type().name(),
-            occurred_at: event.occurred_at.micros(),
-            body: serde_json::to_string(event)?,
-        })
+    /// The same for an event of a lease.
+    pub(crate) fn of_lease(event: &LeaseEvent, head: &mut Digest) -> Result<EventRow, StoreError> {
+        let name = event.change.event_type().name();
+        let body = serde_json::to_string(event)?;
+        Ok(EventRow::new(event.lease_id.0, event.sequence, "LEASE", name, event.occurred_at, body, head))
+    }
+
+    /// Whose history it is in.
+    pub(crate) fn stream_id(&self) -> Uuid {
+        self.stream_id
+    }
+
+    fn new(
+        stream_id: Uuid,
+        sequence: i64,
+        stream: &'static str,
+        event_type: &'static str,
+        occurred_at: Instant,
+        body: String,
+        head: &mut Digest,
+    ) -> EventRow {
+        let occurred_at = occurred_at.micros();
+        *head = Link { stream_id, sequence, stream, event_type, occurred_at, body: &body }.hash(*head);
+        EventRow { stream_id, sequence, stream, event_type, occurred_at, body, hash: Hash::of(*head) }
     }
 }
 
 /// Appends events, each as the next of its history, in one statement.
 ///
 /// The primary key (stream, sequence) is the lock: if another writer took a sequence number first, the statement fails.
-pub(crate) async fn append(
-    tx: &mut Tx,
-    rows: impl IntoIterator<Item = Result<EventRow, StoreError>>,
-) -> Result<(), StoreError> {
+pub(crate) async fn append(tx: &mut Tx, rows: &[EventRow]) -> Result<(), StoreError> {
     const APPEND: Sql = sql!(
-        insert(events: stream_id uuid, sequence bigint, stream text, event_type text, occurred_at bigint, body text)
+        insert(events: stream_id uuid, sequence bigint, stream text, event_type text, occurred_at bigint, body text,
+               hash bytea)
     );
-    let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
-    if !rows.is_empty() {
-        tx.execute_each(APPEND, &rows, ()).await?;
-    }
+    tx.execute_each(APPEND, rows, ()).await?;
     Ok(())
 }
 

@@ -25,6 +25,8 @@ pub const LOOKED_THROUGH_MAX: i64 = 5_000;
 const STATEMENTS_MAX: i64 = 32;
 /// Events from before the feed that are numbered in one transaction.
 const BEFORE_MAX: i64 = 1_000;
+/// Any number that nobody else uses in this database.
+const LOCK: i64 = 0x0066_6565_6400;
 
 /// For whom the feed is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +198,7 @@ pub async fn number(db: &Db) -> Result<Numbered, StoreError> {
         return Ok(Numbered::All);
     }
     let mut tx = db.begin().await?;
-    if !is_alone(&mut tx).await? {
+    if !is_alone(&mut tx, LOCK).await? {
         return Ok(Numbered::All);
     }
     // By a statement of its own: it sees what whoever was at it before has committed.
@@ -217,11 +219,10 @@ async fn anything_waits(db: &Db) -> Result<bool, StoreError> {
     Ok(waits)
 }
 
-/// Makes sure that no other process gives positions until the transaction ends; it falls free with the connection.
-async fn is_alone(tx: &mut Tx) -> Result<bool, StoreError> {
-    /// Any number that nobody else uses in this database.
-    const FEED: i64 = 0x0066_6565_6400;
-    let (is_alone,): (bool,) = tx.fetch_one("SELECT pg_try_advisory_xact_lock($1)", (FEED,)).await?;
+/// Makes sure, on PostgreSQL, that no other process does what `lock` stands for until the transaction ends; it falls free with
+/// the connection.
+pub(crate) async fn is_alone(tx: &mut Tx, lock: i64) -> Result<bool, StoreError> {
+    let (is_alone,): (bool,) = tx.fetch_one("SELECT pg_try_advisory_xact_lock($1)", (lock,)).await?;
     Ok(is_alone)
 }
 

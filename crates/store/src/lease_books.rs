@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use directpay_domain::allocation::{Allocation, Books, Credit, Open};
 use directpay_domain::calendar;
 use directpay_domain::charge::{ChargeKind, Place};
+use directpay_domain::digest::Digest;
 use directpay_domain::id::{ChargeId, LeaseId, UserId};
 use jiff::civil::Date;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::charges::{self, Gain};
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::hashes::Hash;
 use crate::payments::distinct;
 use crate::sql::{Sql, sql};
 
@@ -32,6 +34,8 @@ pub(crate) struct Shelf {
     pub(crate) landlord_id: UserId,
     /// The number of the lease's last event.
     pub(crate) version: i64,
+    /// And its hash.
+    pub(crate) head: Digest,
     pub(crate) books: Books,
 }
 
@@ -63,7 +67,7 @@ impl LeaseBooks {
         with_credit: bool,
     ) -> Result<LeaseBooks, StoreError> {
         const HOLD: Sql = sql!(
-            "SELECT a.lease_id, a.version, l.landlord_id FROM",
+            "SELECT a.lease_id, a.version, a.head, l.landlord_id FROM",
             each(id uuid),
             "lease_accounts a JOIN leases l ON l.id = a.lease_id WHERE a.lease_id =",
             field(id),
@@ -84,7 +88,7 @@ impl LeaseBooks {
             field(id)
         );
         let ids = distinct(leases.map(|id| id.0));
-        let accounts: Vec<(Uuid, i64, Uuid)> = tx.fetch_each(HOLD, &ids, ()).await?;
+        let accounts: Vec<(Uuid, i64, Hash, Uuid)> = tx.fetch_each(HOLD, &ids, ()).await?;
         let mut open: HashMap<Uuid, Vec<Open>> = HashMap::new();
         for (lease, id, kind, due_date, minor) in
             tx.fetch_each::<_, (Uuid, Uuid, String, i64, i64)>(OPEN, &ids, ()).await?
@@ -103,13 +107,14 @@ impl LeaseBooks {
                 }
             }
         }
-        let shelves = accounts.into_iter().map(|(lease, version, landlord)| {
+        let shelves = accounts.into_iter().map(|(lease, version, head, landlord)| {
             let (open, credit) = (open.remove(&lease), credit.remove(&lease));
             let mut books = Books::new(open.unwrap_or_default(), credit.unwrap_or_default());
             for (source, due) in drawn_for.remove(&lease).unwrap_or_default() {
                 books.earmark(source, due);
             }
-            (LeaseId(lease), Shelf { landlord_id: UserId(landlord), version, books })
+            let landlord_id = UserId(landlord);
+            (LeaseId(lease), Shelf { landlord_id, version, head: head.digest(), books })
         });
         Ok(LeaseBooks { shelves: shelves.collect(), rows: Vec::new() })
     }
@@ -227,15 +232,21 @@ impl LeaseBooks {
         Ok(())
     }
 
-    /// Writes the numbers of the leases' last events.
+    /// Writes the numbers and hashes of the leases' last events.
     pub(crate) async fn write_versions(&self, tx: &mut Tx) -> Result<(), StoreError> {
         #[derive(Serialize)]
         struct Row {
             lease_id: Uuid,
             version: i64,
+            head: Hash,
         }
-        const UPDATE: Sql = sql!(update(lease_accounts by lease_id uuid: version bigint));
-        let rows = self.shelves.iter().map(|(lease, shelf)| Row { lease_id: lease.0, version: shelf.version });
+        const UPDATE: Sql = sql!(update(lease_accounts by lease_id uuid: version bigint, head bytea));
+        let row = |lease: &LeaseId, shelf: &Shelf| Row {
+            lease_id: lease.0,
+            version: shelf.version,
+            head: Hash::of(shelf.head),
+        };
+        let rows = self.shelves.iter().map(|(lease, shelf)| row(lease, shelf));
         tx.execute_each(UPDATE, &rows.collect::<Vec<_>>(), ()).await?;
         Ok(())
     }

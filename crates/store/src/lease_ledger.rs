@@ -5,6 +5,7 @@
 use directpay_domain::calendar;
 use directpay_domain::charge::CreditKind;
 use directpay_domain::deposit::{DepositRefund, DepositRelease};
+use directpay_domain::digest::Digest;
 use directpay_domain::id::{ChargeId, LeaseId, PaymentId};
 use directpay_domain::lease_event::{LeaseChange, LeaseEvent, PostedCharge};
 use directpay_domain::money::Amount;
@@ -19,6 +20,7 @@ use crate::db::Tx;
 use crate::deposits::{self, ReturnRow};
 use crate::error::StoreError;
 use crate::events::{self, EventRow};
+use crate::hashes::Hash;
 use crate::lease_books::{Cause, LeaseBooks};
 use crate::ledger::{self, Line};
 use crate::sql::{Sql, sql};
@@ -195,14 +197,18 @@ impl LeaseLedger {
     }
 
     /// Writes it all.
-    pub async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+    pub async fn write(mut self, tx: &mut Tx) -> Result<(), StoreError> {
         if !self.made.is_empty() {
             charges::insert(tx, &self.made).await?;
         }
         if self.events.is_empty() {
             return Ok(());
         }
-        events::append(tx, self.events.iter().map(EventRow::of_lease)).await?;
+        let mut rows = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            rows.push(EventRow::of_lease(event, &mut self.books.shelf(event.lease_id)?.head)?);
+        }
+        events::append(tx, &rows).await?;
         deposits::insert(tx, &self.released).await?;
         ledger::post(tx, &self.lines).await?;
         charges::mark_posted(tx, &self.posted).await?;
@@ -237,8 +243,8 @@ pub struct Passed {
 /// Opens the account of a new lease.
 pub(crate) async fn insert_account(tx: &mut Tx, lease: LeaseId, passed: Passed) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO lease_accounts (lease_id, version, passed_on, next_pass_at) VALUES ($1, 0, $2, $3)",
-        (lease.0, calendar::date_to_number(passed.on), passed.next_at.micros()),
+        "INSERT INTO lease_accounts (lease_id, version, head, passed_on, next_pass_at) VALUES ($1, 0, $2, $3, $4)",
+        (lease.0, Hash::of(Digest::ZERO), calendar::date_to_number(passed.on), passed.next_at.micros()),
     )
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! One command for each role.
 
 pub mod admin;
+pub mod audit;
 pub mod demo;
 pub mod export;
 pub mod health;

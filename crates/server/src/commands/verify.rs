@@ -21,8 +21,7 @@ pub async fn verify(database: &Database) -> anyhow::Result<ExitCode> {
 
 /// Runs the audit behind a progress bar; the bar is drawn only where somebody looks.
 pub async fn with_progress(db: &Db) -> anyhow::Result<Audit> {
-    let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} payments and instructions, {eta} left")?);
+    let bar = bar("payments and instructions")?;
     let audit = audit(db, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -30,6 +29,14 @@ pub async fn with_progress(db: &Db) -> anyhow::Result<Audit> {
     .await?;
     bar.finish_and_clear();
     Ok(audit)
+}
+
+/// A progress bar that counts things of this name.
+pub(super) fn bar(of: &'static str) -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left")?);
+    bar.set_message(of);
+    Ok(bar)
 }
 
 /// Prints the table, and the first breaches of each check.

@@ -4,6 +4,7 @@
 //! nothing: what it had taken falls free and another takes it.
 
 mod calendar;
+mod checkpoint;
 mod deliver;
 mod feed;
 mod hand_over;
@@ -11,6 +12,8 @@ mod housekeeping;
 mod settle;
 mod submit;
 pub(crate) mod tell;
+
+pub use checkpoint::checkpoint;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -87,12 +90,14 @@ impl Workers {
             Shift { app: app.clone(), bank: Arc::new(bank), claimant: clock::new_id(), crowd_bell: Bell::default() };
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
         let day = Pause::bell(&app.calendar_bell);
+        let signing = Pause { bell: Bell::default(), longest: checkpoint::PAUSE };
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
         let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
             go_round("calendar", &shift, &stopping, day, calendar::round),
+            go_round("checkpoint", &shift, &stopping, signing, checkpoint::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
             tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];

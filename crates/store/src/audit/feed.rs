@@ -8,6 +8,11 @@ use crate::error::StoreError;
 use crate::feed;
 use crate::sql::Sql;
 
+/// Whatever stands in no place of the log, or in another one than its history has it in.
+pub(super) async fn places(tx: &mut Tx, is_shared: bool) -> Result<Vec<Check>, StoreError> {
+    Ok(vec![once(tx, is_shared).await?, in_order(tx).await?])
+}
+
 pub(super) async fn check(tx: &mut Tx, is_shared: bool) -> Result<Vec<Check>, StoreError> {
     let head = u64::try_from(feed::head(tx).await?).unwrap_or(0);
     let mut checks = vec![dense(tx).await?, once(tx, is_shared).await?, in_order(tx).await?, whose(tx).await?];

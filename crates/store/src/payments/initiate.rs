@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use directpay_domain::digest::Digest;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::money::Currency;
@@ -14,7 +15,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::refunds::{self, Refunded};
-use super::{PaymentRow, Stored};
+use super::{HeldPayment, PaymentRow, Stored};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::events::{self, EventRow};
@@ -38,7 +39,7 @@ pub struct Fresh {
 #[derive(Debug, Clone)]
 pub struct Initiated {
     /// As it stands.
-    pub payment: Arc<Payment>,
+    pub payment: Arc<HeldPayment>,
     /// The request had been made before; nothing was created.
     pub replayed: bool,
 }
@@ -63,9 +64,9 @@ type Key = (UserId, IdempotencyKey);
 pub async fn initiate(tx: &mut Tx, batch: &[Fresh]) -> Result<Vec<Outcome>, StoreError> {
     let mut refusals = HashMap::new();
     let (judged, refunded) = judge(tx, batch, &mut refusals).await?;
-    let lost = insert(tx, &judged).await?;
-    let ours = judged.into_iter().map(|(payment, _)| payment).filter(|payment| !lost.contains(&payment.terms.id));
-    let ours: HashMap<Key, Arc<Payment>> = ours.map(|payment| (key_of(&payment), Arc::new(payment))).collect();
+    let (judged, lost) = insert(tx, judged).await?;
+    let ours = judged.into_iter().filter(|payment| !lost.contains(&payment.terms.id));
+    let ours: HashMap<Key, Arc<HeldPayment>> = ours.map(|payment| (key_of(&payment), Arc::new(payment))).collect();
     promise(tx, &ours, &refunded).await?;
     let others: Vec<&Fresh> = batch.iter().filter(|fresh| !ours.contains_key(&key(fresh))).collect();
     let before = under_keys(tx, &others).await?;
@@ -91,7 +92,7 @@ fn key_of(payment: &Payment) -> Key {
 }
 
 /// The answer to a request whose key has made `payment`, be it this very request's.
-fn answer(fresh: &Fresh, payment: &Arc<Payment>) -> Outcome {
+fn answer(fresh: &Fresh, payment: &Arc<HeldPayment>) -> Outcome {
     if fresh.initiation.is_repeated_by(payment) {
         let replayed = payment.terms.id != fresh.payment_id;
         Outcome::Initiated(Initiated { payment: Arc::clone(payment), replayed })
@@ -101,7 +102,7 @@ fn answer(fresh: &Fresh, payment: &Arc<Payment>) -> Outcome {
 }
 
 /// Notes what new refunds promise back of the payments that they name.
-async fn promise(tx: &mut Tx, ours: &HashMap<Key, Arc<Payment>>, refunded: &Refunded) -> Result<(), StoreError> {
+async fn promise(tx: &mut Tx, ours: &HashMap<Key, Arc<HeldPayment>>, refunded: &Refunded) -> Result<(), StoreError> {
     let mut promised: BTreeMap<PaymentId, i64> = BTreeMap::new();
     for terms in ours.values().map(|payment| &payment.terms) {
         if let Some(of) = terms.refund_of {
@@ -183,38 +184,50 @@ async fn repeated_refunds(tx: &mut Tx, batch: &[Fresh]) -> Result<HashSet<Key>, 
     Ok(under_keys(tx, &refunds).await?.into_keys().collect())
 }
 
-/// Writes payments, first events and work; gives back those that another writer's payment kept out.
-async fn insert(tx: &mut Tx, judged: &[(Payment, Event)]) -> Result<Vec<PaymentId>, StoreError> {
+/// Writes payments, first events and work; gives the payments back, and which of them another writer's payment kept out.
+async fn insert(
+    tx: &mut Tx,
+    judged: Vec<(Payment, Event)>,
+) -> Result<(Vec<HeldPayment>, HashSet<PaymentId>), StoreError> {
     const INSERT: Sql = sql!(
         insert(payments: id uuid, lease_id uuid, landlord_id uuid, kind text, refund_of uuid, initiated_by uuid,
                payee_id uuid, payer_account_id uuid, payee_account_id uuid, amount bigint, currency text, rail text,
                idempotency_key text, metadata jsonb, omitted bigint, status text, version bigint, attempt bigint,
-               transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint),
+               transient_retries bigint, representments bigint, initiated_at bigint, estimated_settlement_at bigint,
+               head bytea),
         "ON CONFLICT (initiated_by, idempotency_key) DO NOTHING",
         returning(id)
     );
     if judged.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), HashSet::new()));
     }
-    let rows: Vec<_> = judged.iter().map(|(payment, _)| PaymentRow::from(payment)).collect();
+    let (mut payments, mut events, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
+    for (payment, event) in judged {
+        let mut head = Digest::ZERO;
+        firsts.push(EventRow::of_payment(&event, &mut head)?);
+        payments.push(HeldPayment { payment, head });
+        events.push(event);
+    }
+    let rows: Vec<_> = payments.iter().map(PaymentRow::from).collect();
     let inserted: HashSet<Uuid> = tx.insert_new(INSERT, &rows, |row| row.id).await?;
-    let (ours, lost): (Vec<_>, Vec<_>) = judged.iter().partition(|(payment, _)| inserted.contains(&payment.terms.id.0));
-    let due: Vec<_> = ours
-        .iter()
-        .filter_map(|(payment, event)| {
-            let work = payment.next_work(&event.change, event.occurred_at)?;
-            Some(work::Due::new(payment, work, None))
-        })
-        .collect();
-    events::append(tx, ours.iter().map(|(_, event)| EventRow::of_payment(event))).await?;
+    let is_ours = |payment: &&HeldPayment| inserted.contains(&payment.terms.id.0);
+    let ours = || payments.iter().zip(&events).filter(|(payment, _)| is_ours(payment));
+    let due = ours().filter_map(|(payment, event)| {
+        let work = payment.next_work(&event.change, event.occurred_at)?;
+        Some(work::Due::new(payment, work, None))
+    });
+    let due: Vec<_> = due.collect();
+    firsts.retain(|row| inserted.contains(&row.stream_id()));
+    events::append(tx, &firsts).await?;
     work::schedule(tx, &due).await?;
     tx.announce_work().await?;
-    ours.iter().for_each(|(payment, event)| tx.note(&event.change, payment.terms.rail));
-    Ok(lost.into_iter().map(|(payment, _)| payment.terms.id).collect())
+    ours().for_each(|(payment, event)| tx.note(&event.change, payment.terms.rail));
+    let lost = payments.iter().filter(|payment| !is_ours(payment)).map(|payment| payment.terms.id).collect();
+    Ok((payments, lost))
 }
 
 /// The payments that exist already under the batch's keys.
-async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Arc<Payment>>, StoreError> {
+async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Arc<HeldPayment>>, StoreError> {
     #[derive(Serialize)]
     struct KeyRow<'a> {
         initiator: UserId,
@@ -240,7 +253,7 @@ async fn under_keys(tx: &mut Tx, batch: &[&Fresh]) -> Result<HashMap<Key, Arc<Pa
         return Ok(HashMap::new());
     }
     let found: Vec<Stored> = tx.fetch_each(FIND, &keys, ()).await?;
-    let payments = found.into_iter().map(Stored::into_payment);
+    let payments = found.into_iter().map(Stored::into_held);
     payments.map(|payment| payment.map(|payment| (key_of(&payment), Arc::new(payment)))).collect()
 }
 

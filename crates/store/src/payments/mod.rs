@@ -15,4 +15,5 @@ pub use list::{
 };
 pub use record::{Held, Instructed, Recorded, Verdict, hold, hold_remembered, record, record_held};
 pub use refunds::{not_settled, refunded};
+pub use row::HeldPayment;
 pub(crate) use row::{PaymentRow, Stored};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::effects::Effects;
 use super::refunds::{self, Refunded};
-use super::{PaymentRow, Stored, distinct};
+use super::{HeldPayment, PaymentRow, Stored, distinct};
 use crate::bank_accounts::{self, Closed};
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -56,7 +56,7 @@ pub enum Verdict {
 }
 
 /// Payments as the database has them. Their rows are held until the transaction ends: nobody else moves them meanwhile.
-pub type Held = HashMap<PaymentId, Payment>;
+pub type Held = HashMap<PaymentId, HeldPayment>;
 
 /// Decides a batch of commands and writes all that follows from them: events, projection, postings, work, closed accounts.
 ///
@@ -67,7 +67,7 @@ pub async fn record(tx: &mut Tx, batch: &[Instructed]) -> Result<Vec<Recorded>, 
     let mut held = hold(tx, &ids).await?;
     let verdicts = record_held(tx, &mut held, batch.to_vec(), None).await?;
     let recorded = ids.iter().zip(verdicts).map(|(id, verdict)| match (verdict, held.get(id)) {
-        (Verdict::Holds, Some(payment)) => Recorded::Now(Box::new(payment.clone())),
+        (Verdict::Holds, Some(payment)) => Recorded::Now(Box::new(payment.payment.clone())),
         (Verdict::Rejected(rejection), _) => Recorded::Rejected(rejection),
         (Verdict::Unknown, _) | (Verdict::Holds, None) => Recorded::Unknown,
     });
@@ -87,7 +87,8 @@ pub async fn record_held(
     let verdicts = batch
         .into_iter()
         .map(|instructed| {
-            let Some(payment) = held.get_mut(&instructed.payment_id) else { return Verdict::Unknown };
+            let Some(held) = held.get_mut(&instructed.payment_id) else { return Verdict::Unknown };
+            let payment = &mut held.payment;
             match payment.decide(&instructed.command, instructed.at) {
                 Err(rejection) => return Verdict::Rejected(rejection),
                 Ok(Decision::AlreadyRecorded) => {}
@@ -159,9 +160,14 @@ impl Written {
         self.events.push(Event::next(payment, change, reason, new));
     }
 
-    async fn write(self, tx: &mut Tx, held: &Held, claim: Option<work::Claim>) -> Result<(), StoreError> {
+    async fn write(self, tx: &mut Tx, held: &mut Held, claim: Option<work::Claim>) -> Result<(), StoreError> {
         if self.events.is_empty() {
             return Ok(());
+        }
+        let mut rows = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            let Some(payment) = held.get_mut(&event.payment_id) else { continue };
+            rows.push(EventRow::of_payment(event, &mut payment.head)?);
         }
         let mut changed = Vec::with_capacity(self.last.len());
         let (mut due, mut done) = (Vec::new(), Vec::new());
@@ -176,7 +182,7 @@ impl Written {
                 None => done.push((*id, payment.attempt)),
             }
         }
-        events::append(tx, self.events.iter().map(EventRow::of_payment)).await?;
+        events::append(tx, &rows).await?;
         update(tx, &changed).await?;
         ledger::post(tx, &self.lines).await?;
         work::schedule(tx, &due).await?;
@@ -216,7 +222,7 @@ pub async fn hold(tx: &mut Tx, ids: &[PaymentId]) -> Result<Held, StoreError> {
     }
     let ids = distinct(ids.iter().map(|id| id.0));
     let stored: Vec<Stored> = tx.fetch_each(HOLD, &ids, ()).await?;
-    let payments = stored.into_iter().map(Stored::into_payment);
+    let payments = stored.into_iter().map(Stored::into_held);
     payments.map(|payment| payment.map(|payment| (payment.terms.id, payment))).collect()
 }
 
@@ -253,7 +259,7 @@ async fn update(tx: &mut Tx, rows: &[PaymentRow<'_>]) -> Result<(), StoreError> 
     const UPDATE: Sql = sql!(update(payments by id uuid:
         status text, version bigint, attempt bigint, transient_retries bigint, representments bigint, failure_code text,
         failure_text text, estimated_settlement_at bigint, first_processing_at bigint, processing_at bigint,
-        completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint));
+        completed_at bigint, failed_at bigint, returned_at bigint, cancelled_at bigint, head bytea));
     tx.execute_each(UPDATE, rows, ()).await?;
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! A payment as a row.
 
+use std::ops::Deref;
+
+use directpay_domain::digest::Digest;
 use directpay_domain::id::{BankAccountId, LeaseId, PaymentId, UserId};
 use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::metadata::Metadata;
@@ -13,6 +16,24 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::hashes::Hash;
+
+/// A payment with the hash of its last event, behind which the next one follows. Its row is held, or it was written a moment
+/// ago and nobody has moved it since.
+#[derive(Debug, Clone)]
+pub struct HeldPayment {
+    /// As it stands.
+    pub payment: Payment,
+    /// The hash of the event that its version counts.
+    pub(crate) head: Digest,
+}
+
+impl Deref for HeldPayment {
+    type Target = Payment;
+    fn deref(&self) -> &Payment {
+        &self.payment
+    }
+}
 
 /// A payment as it is written: the columns of `payments`, named as they are.
 #[derive(Debug, Serialize)]
@@ -47,6 +68,7 @@ pub(crate) struct PaymentRow<'p> {
     failed_at: Option<i64>,
     returned_at: Option<i64>,
     cancelled_at: Option<i64>,
+    head: Hash,
 }
 
 /// A payment as it is read: the same columns, and what its events may show of the two accounts, which never changes.
@@ -82,14 +104,16 @@ pub(crate) struct Stored {
     failed_at: Option<i64>,
     returned_at: Option<i64>,
     cancelled_at: Option<i64>,
+    head: Hash,
     payer_last4: String,
     payer_bank_name: String,
     payee_last4: String,
     payee_bank_name: String,
 }
 
-impl<'p> From<&'p Payment> for PaymentRow<'p> {
-    fn from(payment: &'p Payment) -> PaymentRow<'p> {
+impl<'p> From<&'p HeldPayment> for PaymentRow<'p> {
+    fn from(held: &'p HeldPayment) -> PaymentRow<'p> {
+        let payment = &held.payment;
         let terms = &payment.terms;
         let micros = |instant: Option<Instant>| instant.map(Instant::micros);
         PaymentRow {
@@ -123,11 +147,18 @@ impl<'p> From<&'p Payment> for PaymentRow<'p> {
             failed_at: micros(payment.failed_at),
             returned_at: micros(payment.returned_at),
             cancelled_at: micros(payment.cancelled_at),
+            head: Hash::of(held.head),
         }
     }
 }
 
 impl Stored {
+    /// The same, to be changed.
+    pub(crate) fn into_held(self) -> Result<HeldPayment, StoreError> {
+        let head = self.head.digest();
+        Ok(HeldPayment { payment: self.into_payment()?, head })
+    }
+
     /// The payment that the row says.
     pub(crate) fn into_payment(self) -> Result<Payment, StoreError> {
         let instant = |micros| Instant::from_micros(micros).map_err(StoreError::damaged("time"));

@@ -47,7 +47,7 @@ pub(crate) async fn unlock(world: &World) {
 }
 
 /// A number below `below`; the same ones in every run.
-fn next(state: &mut u64, below: u64) -> u64 {
+pub(crate) fn next(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below
 }
@@ -228,8 +228,8 @@ const OURS: &str = "the bank carried out all that we say it did";
 #[case::event_between("DELETE FROM events WHERE event_type = 'payment_retry_requested'", &[FOLD, SEQUENCE])]
 #[case::only_event("DELETE FROM events WHERE sequence = 1 AND stream_id = (
                         SELECT id FROM payments WHERE idempotency_key = 'waiting')", &[FOLD])]
-#[case::event_of_nobody("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-                         SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}' FROM users WHERE role = 'RENTER'", &[ORPHANS])]
+#[case::event_of_nobody("INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+                         SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1) FROM users WHERE role = 'RENTER'", &[ORPHANS])]
 #[case::work_of_nobody("INSERT INTO due_work (payment_id, what, attempt, due_at, claimed_until)
                         SELECT id, 'SUBMIT', 1, 0, 0 FROM users WHERE role = 'RENTER'", &[ORPHANS])]
 #[case::awaited_for_nothing("INSERT INTO awaited_payments (payment_id, since)

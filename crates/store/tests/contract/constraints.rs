@@ -48,16 +48,16 @@ fn facts_and_postings_are_never_changed_or_deleted(#[case] sql: &'static str) {
 #[case("UPDATE leases SET payment_due_day = 32")]
 #[case("UPDATE leases SET ends_on = 20251231")]
 #[case(
-    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 1, 'PAYMENT', 'payment_processing', 0, '{}' FROM payments"
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+        SELECT id, 1, 'PAYMENT', 'payment_processing', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1) FROM payments"
 )]
 #[case(
-    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 2, 'PAYMENT', 'payment_forgotten', 0, '{}' FROM payments"
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+        SELECT id, 2, 'PAYMENT', 'payment_forgotten', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1) FROM payments"
 )]
 #[case(
-    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-        SELECT id, 2, 'DIARY', 'payment_failed', 0, '{}' FROM payments"
+    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+        SELECT id, 2, 'DIARY', 'payment_failed', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1) FROM payments"
 )]
 #[case(
     "INSERT INTO postings (stream_id, sequence, line, landlord_id, currency, debit, credit, amount)

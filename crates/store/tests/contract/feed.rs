@@ -148,9 +148,9 @@ fn a_page_looks_through_so_many_positions_and_says_how_far_it_came() {
         pay_and_cancel(world, &one, "first", 1).await;
         world
             .execute(
-                "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
+                "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
                  WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
-                 SELECT l.id, i, 'LEASE', 'rent_changed', 0, '{}'
+                 SELECT l.id, i, 'LEASE', 'rent_changed', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1)
                  FROM n CROSS JOIN (SELECT id FROM leases ORDER BY id DESC LIMIT 1) l",
             )
             .await;
@@ -419,8 +419,8 @@ fn an_event_of_nobody_does_not_stop_the_feed() {
         let house = world.house().await;
         world
             .execute(
-                "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-                 SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}' FROM users WHERE role = 'RENTER'",
+                "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+                 SELECT id, 1, 'PAYMENT', 'payment_failed', 0, '{}', (SELECT head FROM lease_accounts LIMIT 1) FROM users WHERE role = 'RENTER'",
             )
             .await;
         pay_and_cancel(world, &house, "after", 1).await;

@@ -42,7 +42,7 @@ fn a_payment_comes_with_its_first_event_and_its_work() {
 
         let payment = &initiated(&outcomes[0]).payment;
         assert!(!initiated(&outcomes[0]).replayed);
-        assert_eq!(world.find(payment.terms.id).await, *payment.as_ref());
+        assert_eq!(world.find(payment.terms.id).await, payment.payment);
         let history = world.history(payment.terms.id).await;
         assert_eq!(history.len(), 1);
         assert_eq!(history[0].actor, Actor::system("contract"), "who was said to have acted");
@@ -133,7 +133,7 @@ fn a_replay_is_answered_whatever_happened_to_payment_account_and_lease() {
 
         let outcomes = world.initiates(&[rent(&house, "k1"), rent(&house, "k2")]).await;
 
-        assert_eq!(*initiated(&outcomes[0]).payment, world.find(id).await);
+        assert_eq!(initiated(&outcomes[0]).payment.payment, world.find(id).await);
         assert_eq!(initiated(&outcomes[0]).payment.status, Status::Processing);
         assert!(matches!(outcomes[1], Outcome::Refused(_)));
     });

@@ -26,6 +26,7 @@ mod reports;
 mod sandbox_clock;
 mod servers;
 mod statement;
+mod tampering;
 mod transactions;
 mod work;
 mod world;

@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 18] = [
+const GROWING: [&str; 20] = [
     "payments",
     "feed",
     "refunded_payments",
@@ -35,6 +35,8 @@ const GROWING: [&str; 18] = [
     "webhook_deliveries",
     "webhook_lanes",
     "webhook_attempts",
+    "log_tiles",
+    "log_checkpoints",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.

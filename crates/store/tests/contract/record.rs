@@ -247,9 +247,9 @@ fn a_sequence_number_is_taken_once() {
         world
             .keep(async |tx| {
                 tx.execute(
-                    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body)
-                     VALUES ($1, 2, 'PAYMENT', 'payment_cancelled', 0, '{}')",
-                    (id.0,),
+                    "INSERT INTO events (stream_id, sequence, stream, event_type, occurred_at, body, hash)
+                     VALUES ($1, 2, 'PAYMENT', 'payment_cancelled', 0, '{}', $2)",
+                    (id.0, vec![7_u8; 32]),
                 )
                 .await
             })
@@ -311,7 +311,7 @@ fn what_is_remembered_is_used_as_long_as_it_is_true() {
         let mut remembered = world.keep(async |tx| payments::hold(tx, &ids[..2]).await).await;
         // A mark that only memory has shows what was used.
         for payment in remembered.values_mut() {
-            payment.representments = 7;
+            payment.payment.representments = 7;
         }
         let moved_on = world.does(ids[1], Command::Submit).await;
         let forgotten = world.find(ids[2]).await;
@@ -322,6 +322,6 @@ fn what_is_remembered_is_used_as_long_as_it_is_true() {
 
         assert_eq!(held.len(), 3);
         assert_eq!((held[&ids[0]].representments, held[&ids[0]].version), (7, 1));
-        assert_eq!((&held[&ids[1]], &held[&ids[2]]), (&moved_on, &forgotten));
+        assert_eq!((&held[&ids[1]].payment, &held[&ids[2]].payment), (&moved_on, &forgotten));
     });
 }

@@ -1,5 +1,6 @@
 //! DirectPay as real processes, which are started, stopped, killed and run side by side.
 
+mod audit;
 mod clock;
 mod commands;
 mod crash;
