@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::feed::Listeners;
 use crate::intake::Intake;
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Sends mail.
+    pub mail: Mail,
     /// Takes new payments.
     pub intake: Intake,
     /// How the simulator's delays are scaled.

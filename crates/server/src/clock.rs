@@ -79,6 +79,11 @@ impl Clock {
     }
 }
 
+/// A moment of process time as other libraries want it.
+pub fn system_time(micros: i64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
 /// A fresh id, later than all before it in this process.
 pub fn new_id() -> Uuid {
     Uuid::now_v7()

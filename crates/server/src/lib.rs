@@ -13,6 +13,7 @@ pub mod daily_pass;
 pub mod feed;
 pub mod instruct;
 pub mod intake;
+pub mod mail;
 pub mod metrics;
 pub mod remembered;
 pub mod running;

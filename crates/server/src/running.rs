@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, work};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, second_factors, work};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -23,9 +23,10 @@ use crate::app::{App, Bell, Parts, Pulse};
 use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
 use crate::clock::Clock;
-use crate::config::{Database, DatabaseUrl, RateLimit};
+use crate::config::{Database, DatabaseUrl, MailPlace, RateLimit};
 use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
+use crate::mail::Mail;
 use crate::metrics::{Metrics, sampled};
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
@@ -145,7 +146,7 @@ pub struct Running {
 }
 
 /// How to run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Manner {
     /// How the simulator's delays are scaled.
     pub scale: DelayScale,
@@ -157,6 +158,8 @@ pub struct Manner {
     pub workers: bool,
     /// Where metrics are served, if they are.
     pub metrics_listen: Option<SocketAddr>,
+    /// How mail is sent.
+    pub mail: MailPlace,
 }
 
 impl Running {
@@ -167,10 +170,10 @@ impl Running {
             Some(listen) => (Metrics::on()?, Some(Server::bind(listen).await.context("DIRECTPAY_METRICS_LISTEN")?)),
         };
         let mut tx = opened.db.begin_read().await?;
-        let has_sealed_numbers = bank_accounts::any(&mut tx).await?;
+        let has_sealed_records = bank_accounts::any(&mut tx).await? || second_factors::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
         drop(tx);
-        let (vault, signing) = secrets::load(&database.secrets, has_sealed_numbers)?.into_parts();
+        let (vault, signing) = secrets::load(&database.secrets, has_sealed_records)?.into_parts();
         let (bell, remembered) = (Bell::default(), Remembered::default());
         let for_workers = manner.workers.then(|| remembered.clone());
         let (intake, writing) = Intake::start(&opened.db, &bell, for_workers, manner.batch_max, &metrics);
@@ -181,6 +184,7 @@ impl Running {
             vault,
             tokens: Tokens::new(&signing)?,
             passwords: Passwords::new()?,
+            mail: Mail::new(manner.mail)?,
             intake,
             scale: manner.scale,
             batch_max: manner.batch_max,

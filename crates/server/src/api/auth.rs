@@ -13,6 +13,7 @@ use directpay_domain::payment::Actor;
 use directpay_domain::user::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::error::{ApiError, TokenError};
 use super::extract::body;
@@ -31,6 +32,8 @@ pub struct Caller {
     pub role: Role,
     /// The key, if one was used; it has the scope of what is asked for.
     api_key_id: Option<ApiKeyId>,
+    /// The sign-in that the access token came from; a key has none.
+    pub session: Option<Uuid>,
 }
 
 impl Caller {
@@ -51,7 +54,8 @@ impl Caller {
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
         request_id::is_of(identity.user_id, None);
-        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
+        let session = Some(identity.session);
+        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None, session })
     }
 
     /// Who acts, for histories.
@@ -103,7 +107,7 @@ async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, A
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));
     }
-    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id) })
+    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id), session: None })
 }
 
 /// The form of the token endpoint.
@@ -118,6 +122,9 @@ pub struct TokenRequest {
     /// With `password`.
     #[schema(format = Password)]
     password: Option<String>,
+    /// With `password`, where a second factor is on: a one-time code or a recovery code. Without it the answer is `mfa_required`.
+    #[schema(example = "123456")]
+    otp: Option<String>,
     /// With `refresh_token`.
     refresh_token: Option<String>,
 }
@@ -150,7 +157,8 @@ pub struct TokenView {
 /// Get an access token.
 ///
 /// OAuth 2.0 token endpoint for DirectPay's own sign-in: with e-mail and password, or with a refresh token, which is good for
-/// one use. A refresh token that comes a second time ends the whole session.
+/// one use. A refresh token that comes a second time ends the whole session. Where a second factor is on, the right e-mail and password
+/// alone are answered by `mfa_required`; send them again with `otp`.
 #[utoipa::path(
     post,
     path = "/auth/token",
@@ -178,7 +186,8 @@ pub async fn create_token(
             let (Some(username), Some(password)) = (form.username, form.password) else {
                 return Err(TokenError::oauth("invalid_request", "username and password are needed"));
             };
-            sign_in::with_password(&app, &username, &password, &address.ip().to_canonical().to_string()).await?
+            let address = address.ip().to_canonical().to_string();
+            sign_in::with_password(&app, &username, &password, form.otp.as_deref(), &address).await?
         }
         Some("refresh_token") => {
             let Some(token) = form.refresh_token else {

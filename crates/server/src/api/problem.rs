@@ -104,6 +104,10 @@ problems! {
     OfMany {
         TooMany = 429 "This is open often enough; `Retry-After` says when to try again",
     }
+    /// What an operation may answer that counts tries.
+    Throttled {
+        TooMany = 429 "Too many tries; `Retry-After` says when to try again",
+    }
     /// What an operation on one thing may answer.
     OfOne {
         NotFound = 404 "Not there, or none of the caller's business",

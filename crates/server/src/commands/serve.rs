@@ -22,6 +22,7 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         rate_limit: args.rate_limit,
         workers: args.workers && !args.no_workers,
         metrics_listen: args.work.metrics_listen,
+        mail: args.work.mail.resolve(&database.url)?,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;
@@ -50,6 +51,7 @@ pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
         rate_limit: RateLimit::On,
         workers: true,
         metrics_listen: work.metrics_listen,
+        mail: work.mail.resolve(&database.url)?,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;

@@ -25,6 +25,8 @@ pub struct Recorded {
     pub daily_pass: DailyPass,
     /// The looks after mandates.
     pub autopay: Autopay,
+    /// What becomes of mail.
+    pub mail: Mail,
 }
 
 impl Recorded {
@@ -40,6 +42,7 @@ impl Recorded {
             bank: Bank::new(registry),
             daily_pass: DailyPass::new(registry),
             autopay: Autopay::new(registry),
+            mail: Mail::new(registry),
         }
     }
 }
@@ -295,5 +298,25 @@ impl Autopay {
         self.seconds.record(began.elapsed());
         self.mandates.increment(u64::try_from(tally.mandates).unwrap_or(u64::MAX));
         self.draws.increment(u64::try_from(tally.drawn).unwrap_or(u64::MAX));
+    }
+}
+
+/// What becomes of mail.
+pub struct Mail {
+    /// The mail server has it, or it is a file.
+    pub sent: Counter,
+    /// It is tried again.
+    pub put_off: Counter,
+    /// It was refused, or its time is over.
+    pub given_up: Counter,
+}
+
+impl Mail {
+    fn new(registry: &Registry) -> Mail {
+        let ended = |outcome| {
+            let help = "Tries to send a mail by how they ended: sent, put_off or given_up.";
+            registry.counter("directpay_mail_tries_total", help, &[("outcome", outcome)])
+        };
+        Mail { sent: ended("sent"), put_off: ended("put_off"), given_up: ended("given_up") }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use directpay_store::access;
+use directpay_domain::time::DAY_US;
+use directpay_store::{access, mail_links};
 
 use super::{Round, Shift};
 use crate::access::throttle::FORGOTTEN_AFTER_US;
@@ -10,6 +11,8 @@ use crate::bank::BankConnection;
 
 /// Between two rounds; every round does only what is due.
 pub(super) const PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Links are good for a day at most.
+const LINKS_KEPT_US: i64 = DAY_US;
 /// Rows in one transaction.
 const BATCH_MAX: i64 = 1000;
 
@@ -19,8 +22,9 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     loop {
         let mut tx = app.db.begin().await?;
         let removed = access::remove_expired(&mut tx, now_us, now_us - FORGOTTEN_AFTER_US, BATCH_MAX).await?;
+        let links = mail_links::remove_old(&mut tx, now_us - LINKS_KEPT_US, BATCH_MAX).await?;
         tx.commit().await?;
-        if removed == 0 {
+        if removed + links == 0 {
             break;
         }
     }

@@ -7,6 +7,7 @@ mod calendar;
 mod feed;
 mod hand_over;
 mod housekeeping;
+mod mail;
 mod settle;
 mod submit;
 
@@ -83,12 +84,14 @@ impl Workers {
         let (work, bank) = (Pause::bell(&app.bell), Pause::bell(&app.bank_bell));
         let day = Pause::bell(&app.calendar_bell);
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
+        let post = Pause { bell: app.mail.bell.clone(), longest: mail::PAUSE };
         let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
             go_round("settle", &shift, &stopping, bank, settle::round),
             go_round("calendar", &shift, &stopping, day, calendar::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
+            go_round("mail", &shift, &stopping, post, mail::round),
             tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];
         if app.db.is_shared() {

@@ -6,6 +6,7 @@
 mod answer;
 mod database;
 mod exposition;
+mod mail;
 mod visitor;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +22,7 @@ use directpay_domain::time::DAY_US;
 use directpay_domain::user::{Email, Password, Role};
 use directpay_server::autopay;
 use directpay_server::clock::{self, Clock, Stopwatch};
-use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
+use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, MailCarrier, MailPlace, RateLimit, SecretsPlace};
 use directpay_server::daily_pass::{self, LocalDay};
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
 use directpay_store::users::{self, NewUser, User};
@@ -36,6 +37,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use self::answer::{Answer, Call, assert_id, assert_time, event_types, keys};
 use self::database::PostgresDatabase;
 pub(crate) use self::exposition::Exposition;
+pub(crate) use self::mail::{MailServer, token_in};
 pub(crate) use self::visitor::{Home, ROUTING, Visitor, account, address, terms, with, without};
 
 /// Whatever takes longer than this will not happen any more.
@@ -43,6 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address that is free.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What links in mails begin with.
+pub(crate) const PUBLIC_URL: &str = "https://rent.example.com";
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -60,9 +65,12 @@ pub(crate) struct Setting {
     pub(crate) scale: DelayScale,
     pub(crate) rate_limit: RateLimit,
     pub(crate) workers: bool,
+    /// Where mail goes by SMTP; into a folder if omitted.
+    pub(crate) mail_server: Option<SocketAddr>,
 }
 
-pub(crate) const AT_ONCE: Setting = Setting { scale: DelayScale::AT_ONCE, rate_limit: RateLimit::Off, workers: true };
+pub(crate) const AT_ONCE: Setting =
+    Setting { scale: DelayScale::AT_ONCE, rate_limit: RateLimit::Off, workers: true, mail_server: None };
 /// The simulated bank takes its time.
 pub(crate) const IN_TIME: Setting = Setting { scale: DelayScale::AS_IT_IS, ..AT_ONCE };
 /// Nobody hands payments to the bank: they stay PENDING.
@@ -136,13 +144,21 @@ impl TestApp {
     async fn start(url: DatabaseUrl, folder: TempDir, setting: Setting) -> TestApp {
         let database = Database { url, secrets: SecretsPlace::MadeIfMissing(folder.path().join("test.secrets")) };
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
-        let Setting { scale, rate_limit, workers } = setting;
+        let Setting { scale, rate_limit, workers, mail_server } = setting;
+        let mail = MailPlace {
+            carrier: match mail_server {
+                Some(address) => MailCarrier::Smtp(format!("smtp://{address}").parse().unwrap()),
+                None => MailCarrier::Folder(folder.path().join(mail::FOLDER)),
+            },
+            from: "Rent <rent@example.com>".parse().unwrap(),
+            public_url: PUBLIC_URL.parse().unwrap(),
+        };
         let clock = Clock::default();
         let running = Running::start(
             opened,
             &database,
             clock.clone(),
-            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers, metrics_listen: Some(ANY) },
+            Manner { scale, batch_max: BATCH_MAX, rate_limit, workers, metrics_listen: Some(ANY), mail },
         )
         .await
         .unwrap();
@@ -277,14 +293,16 @@ impl TestApp {
         due_work(self.db(), &self.clock).await
     }
 
-    /// Waits until nothing happens any more by itself: all due work is done, and every event has its position in the feed.
+    /// Waits until nothing happens any more by itself: all due work is done, all mail is sent, and every event has its position in
+    /// the feed.
     pub(crate) async fn come_to_rest(&self) {
-        const WITHOUT_POSITION: &str = "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed)";
+        const UNDONE: &str =
+            "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed) + (SELECT COUNT(*) FROM outgoing_mail)";
         until("all is quiet", async || {
             let mut tx = self.db().begin_read().await.unwrap();
-            let (without_position,): (i64,) = tx.fetch_one(WITHOUT_POSITION, ()).await.unwrap();
+            let (undone,): (i64,) = tx.fetch_one(UNDONE, ()).await.unwrap();
             drop(tx);
-            without_position == 0 && self.due_work().await == 0
+            undone == 0 && self.due_work().await == 0
         })
         .await;
     }

@@ -16,6 +16,7 @@ mod idempotency;
 mod leases;
 mod lists;
 mod metrics;
+mod people;
 mod processes;
 mod refunds;
 mod rent;

@@ -56,7 +56,9 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
             assert_absent(&table, &planted, text.as_bytes());
         }
         let mut files = 0;
-        for file in std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        let folder = std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        // Mail that became files stands in a folder of its own, and may say what mail says.
+        for file in folder.filter(|path| path.is_file()) {
             assert_absent(&file.display().to_string(), &planted, &std::fs::read(&file).unwrap());
             files += 1;
         }

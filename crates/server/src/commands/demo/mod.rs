@@ -13,7 +13,7 @@ use directpay_domain::rail::DelayScale;
 use self::visitor::Visitor;
 use super::{serve, verify};
 use crate::clock::Clock;
-use crate::config::{BATCH_MAX, Database, DatabaseUrl, RateLimit, SecretsPlace};
+use crate::config::{BATCH_MAX, Database, DatabaseUrl, MailArgs, RateLimit, SecretsPlace};
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 
 /// How the demonstration ends.
@@ -47,6 +47,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         rate_limit: RateLimit::On,
         workers: true,
         metrics_listen: None,
+        mail: MailArgs::default().resolve(&database.url)?,
     };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
