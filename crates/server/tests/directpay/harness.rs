@@ -37,7 +37,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use self::answer::{Answer, Call, assert_id, assert_time, event_types, keys};
 use self::database::PostgresDatabase;
 pub(crate) use self::exposition::Exposition;
-pub(crate) use self::mail::{MailServer, token_in};
+pub(crate) use self::mail::{MailServer, from_base32, token_in};
 pub(crate) use self::visitor::{Home, ROUTING, Visitor, account, address, terms, with, without};
 
 /// Whatever takes longer than this will not happen any more.

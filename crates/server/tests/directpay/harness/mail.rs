@@ -43,6 +43,13 @@ pub(crate) fn token_in(mail: &str) -> String {
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
+/// What an authenticator makes of a secret that is typed in.
+pub(crate) fn from_base32(text: &str) -> Vec<u8> {
+    let value = |c: u8| u64::from(if c.is_ascii_uppercase() { c - b'A' } else { c - b'2' + 26 });
+    let groups = text.as_bytes().chunks(8).map(|group| group.iter().fold(0, |sum, c| sum << 5 | value(*c)));
+    groups.flat_map(|group| group.to_be_bytes()[3..].to_vec()).collect()
+}
+
 /// Takes mail by SMTP, and answers recipients as it is told to.
 #[derive(Clone)]
 pub(crate) struct MailServer {

@@ -5,15 +5,11 @@ use directpay_server::access::totp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, PASSWORD, POST, THROTTLED, TestApp, Visitor, keys, on_both, on_both_with, token_in};
+use crate::harness::{
+    Answer, PASSWORD, POST, THROTTLED, TestApp, Visitor, from_base32, keys, on_both, on_both_with, token_in,
+};
 
 const PATH: &str = "/api/v1/users/me/second-factor";
-
-fn from_base32(text: &str) -> Vec<u8> {
-    let value = |c: u8| u64::from(if c.is_ascii_uppercase() { c - b'A' } else { c - b'2' + 26 });
-    let groups = text.as_bytes().chunks(8).map(|group| group.iter().fold(0, |sum, c| sum << 5 | value(*c)));
-    groups.flat_map(|group| group.to_be_bytes()[3..].to_vec()).collect()
-}
 
 /// A person with a second factor, and what an authenticator knows.
 struct Guarded<'a> {
