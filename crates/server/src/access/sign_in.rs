@@ -185,6 +185,8 @@ struct Subjects {
     pair_key: String,
     email_key: String,
     address_key: String,
+    /// As sign-ins remember the address.
+    origin_key: String,
 }
 
 impl Subjects {
@@ -196,6 +198,7 @@ impl Subjects {
             pair_key: app.vault.keyed_hash(&format!("{what} pair"), &[&named, address]),
             email_key: app.vault.keyed_hash(&format!("{what} e-mail"), &[&named]),
             address_key: app.vault.keyed_hash(&format!("{what} address"), &[address]),
+            origin_key: app.vault.keyed_hash("sign-in address", &[address]),
         }
     }
 
@@ -237,7 +240,7 @@ async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError
 
 async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool, StoreError> {
     match &subjects.email {
-        Some(email) => access::is_known_address(tx, email, &subjects.address_key, now_us).await,
+        Some(email) => access::is_known_address(tx, email, &subjects.origin_key, now_us).await,
         None => Ok(false),
     }
 }
@@ -250,7 +253,7 @@ async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
     proven.forget_failures(&mut tx).await?;
     let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
     let family = clock::new_id();
-    let address_key = &proven.subjects.address_key;
+    let address_key = &proven.subjects.origin_key;
     let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
     access::insert_family(&mut tx, new).await?;
     let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;

@@ -59,11 +59,11 @@ pub fn confirm_email(public_url: &str, to: &Email, token: &str) -> Letter {
 pub fn password_changed(public_url: &str, to: &str, usable_keys: i64) -> Letter {
     let keys = match usable_keys {
         0 => String::new(),
-        keys => format!("API keys stay as they are; you have {keys} that can be used. "),
+        keys => format!("API keys stay as they are; you have {keys} that can be used.\n\n"),
     };
     let text = format!(
-        "Your password for DirectPay ({public_url}) was changed, and all other sessions were ended. {keys}\n\n\
-         If it was not you, set a new password at once, look through your API keys, and tell whoever runs the server.\n"
+        "Your password for DirectPay was changed, and all other sessions were ended:\n{public_url}\n\n{keys}\
+         If it was not you, set a new password at once, look through your API keys,\nand tell whoever runs the server.\n"
     );
     Letter::new(to, "Your password was changed", text)
 }
@@ -71,7 +71,7 @@ pub fn password_changed(public_url: &str, to: &str, usable_keys: i64) -> Letter 
 /// The address is another; to the old one.
 pub fn email_changed(public_url: &str, to: &str) -> Letter {
     let text = format!(
-        "The e-mail address of your DirectPay account ({public_url}) was changed. This one is not used any more.\n\n\
+        "The e-mail address of your DirectPay account was changed:\n{public_url}\n\nThis one is not used any more.\n\n\
          If it was not you, tell whoever runs the server at once.\n"
     );
     Letter::new(to, "Your e-mail address was changed", text)
@@ -80,7 +80,7 @@ pub fn email_changed(public_url: &str, to: &str) -> Letter {
 /// Codes are asked for from now on.
 pub fn second_factor_on(public_url: &str, to: &str) -> Letter {
     let text = format!(
-        "From now on signing in to DirectPay ({public_url}) takes a one-time code besides your password.\n\n\
+        "From now on signing in takes a one-time code besides your password:\n{public_url}\n\n\
          If it was not you, set a new password and tell whoever runs the server.\n"
     );
     Letter::new(to, "Second factor turned on", text)
@@ -89,8 +89,8 @@ pub fn second_factor_on(public_url: &str, to: &str) -> Letter {
 /// Codes are not asked for any more.
 pub fn second_factor_off(public_url: &str, to: &str) -> Letter {
     let text = format!(
-        "Signing in to DirectPay ({public_url}) takes your password alone from now on: the second factor was removed.\n\n\
-         If it was not you, set a new password at once and tell whoever runs the server.\n"
+        "The second factor was removed: signing in takes your password alone.\n{public_url}\n\n\
+         If it was not you, set a new password at once\nand tell whoever runs the server.\n"
     );
     Letter::new(to, "Second factor removed", text)
 }
@@ -98,8 +98,8 @@ pub fn second_factor_off(public_url: &str, to: &str) -> Letter {
 /// Recovery codes were made anew.
 pub fn recovery_codes_renewed(public_url: &str, to: &str) -> Letter {
     let text = format!(
-        "New recovery codes were made for your DirectPay account ({public_url}). Those from before are worthless.\n\n\
-         If it was not you, set a new password at once and tell whoever runs the server.\n"
+        "New recovery codes were made. Those from before are worthless.\n{public_url}\n\n\
+         If it was not you, set a new password at once\nand tell whoever runs the server.\n"
     );
     Letter::new(to, "New recovery codes", text)
 }
@@ -107,9 +107,9 @@ pub fn recovery_codes_renewed(public_url: &str, to: &str) -> Letter {
 /// There is one more API key.
 pub fn api_key_made(public_url: &str, to: &str, last4: &str, scopes: &str) -> Letter {
     let text = format!(
-        "An API key was made that acts for you in DirectPay ({public_url}). It ends in {last4} and may do:\n\
-         {scopes}\n\n\
-         If it was not you, revoke it, and set a new password.\n"
+        "An API key was made that acts for you:\n{public_url}\n\nIt ends in {last4} and may do:\n{}\n\n\
+         If it was not you, revoke it, and set a new password.\n",
+        scopes.replace(' ', "\n")
     );
     Letter::new(to, "A new API key", text)
 }
@@ -117,7 +117,7 @@ pub fn api_key_made(public_url: &str, to: &str, last4: &str, scopes: &str) -> Le
 /// Somebody who knows the password has tried codes.
 pub fn wrong_codes(public_url: &str, to: &str) -> Letter {
     let text = format!(
-        "Somebody who knows your password tried to sign in to DirectPay ({public_url}) and sent wrong one-time codes.\n\n\
+        "Somebody who knows your password sent wrong one-time codes:\n{public_url}\n\n\
          If it was not you, change your password.\n"
     );
     Letter::new(to, "Wrong one-time codes", text)

@@ -10,8 +10,8 @@ use anyhow::Context;
 use directpay_domain::time::DAY_US;
 use directpay_store::Tx;
 use directpay_store::mail::{self, NewMail, Taken};
-use lettre::message::header::ContentType;
-use lettre::message::{Mailbox, Message};
+use lettre::message::header::{ContentTransferEncoding, ContentType, MIME_VERSION_1_0};
+use lettre::message::{Body, Mailbox, Message};
 
 use self::carrier::Carrier;
 pub use self::carrier::NotSent;
@@ -83,11 +83,22 @@ impl Mail {
             .subject(subject)
             .date(clock::system_time(taken.created_us))
             .message_id(Some(format!("<{}@{host}>", taken.id)))
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
-            .body(text)
+            .body(body(&text))
             .map_err(NotSent::refused)?;
         self.carrier.carry(taken.id, message).await
     }
+}
+
+/// The text as it stands, so that links are whole for whoever reads the mail's source; the longest line may have 998 characters
+/// (RFC 5322, section 2.1.1).
+fn body(text: &str) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= 998) {
+        let lines = text.replace('\n', "\r\n").into_bytes();
+        return Body::dangerous_pre_encoded(lines, ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text.to_owned())
 }
 
 /// Writes a letter into the outbox, to be sent when `tx` is committed; then the caller rings [`Mail::bell`].

@@ -129,15 +129,20 @@ fn an_address_cannot_bring_headers_along() {
             let body = json!({"email": email});
             app.call(POST, RESET).json(&body).send().await.refuses_fields(&[("email", "malformed")]);
         }
-        // Quoted, strange and allowed: it stands in its header as one address.
-        let strange = "\"a, eve@evil.example\"@example.com";
-        let body = json!({"email": strange, "password": PASSWORD, "full_name": "S", "role": "RENTER"});
-        app.call(POST, "/api/v1/users/").json(&body).send().await.must(201);
-        app.call(POST, RESET).json(&json!({"email": strange})).send().await.must(202);
+        // Strange and allowed: it stands in its header as one address, or no mail is made at all.
+        for strange in ["\"a, eve@evil.example\"@example.com", "\"a b\"@example.com", "a!#$%&'*+/=?^_`{|}~@example.com"]
+        {
+            let body = json!({"email": strange, "password": PASSWORD, "full_name": "S", "role": "RENTER"});
+            app.call(POST, "/api/v1/users/").json(&body).send().await.must(201);
+            app.call(POST, RESET).json(&json!({"email": strange})).send().await.must(202);
+        }
         app.come_to_rest().await;
         let folder = std::fs::read_dir(app.folder.path().join("test.mail")).unwrap();
         let mails: Vec<_> = folder.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
-        assert_eq!(mails.len(), 1, "{mails:?}");
-        assert!(!mails[0].contains("Bcc") && mails[0].matches("\r\nTo: ").count() == 1, "{}", mails[0]);
+        assert!(!mails.is_empty());
+        for mail in mails {
+            let to: Vec<_> = mail.lines().filter(|line| line.starts_with("To: ")).collect();
+            assert!(to.len() == 1 && to[0].ends_with("@example.com") && !mail.contains("Bcc"), "{mail}");
+        }
     });
 }
