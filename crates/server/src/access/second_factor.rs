@@ -5,7 +5,7 @@
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
 use directpay_store::second_factors::{self, SecondFactor};
-use directpay_store::{Tx, access, users};
+use directpay_store::{StoreError, Tx, access, users};
 
 use super::sign_in::{Proven, SignInError};
 use super::throttle::{FORGOTTEN_AFTER_US, Subject};
@@ -98,10 +98,9 @@ pub async fn pass(app: &App, proven: &Proven, code: Option<&str>) -> Result<(), 
     }
 }
 
-/// Counts a code before it is judged, so that many at once do not slip through; success forgets them.
+/// Goes on for a right code. It is counted before it is judged, so that many at once do not slip through.
 pub async fn judge(app: &App, user_id: UserId, code: &str) -> Result<(), SignInError> {
-    let subject = app.vault.keyed_hash("second factor", &[&user_id.to_string()]);
-    let failures = count(app, &subject).await?;
+    let tries = count_try(app, user_id).await?;
     let mut tx = app.db.begin().await?;
     let factor = second_factors::hold(&mut tx, user_id).await?.filter(|factor| factor.is_on);
     let is_right = match &factor {
@@ -110,8 +109,8 @@ pub async fn judge(app: &App, user_id: UserId, code: &str) -> Result<(), SignInE
         None => true,
     };
     if is_right {
-        access::clear_failures(&mut tx, &subject).await?;
-    } else if failures == Subject::SecondFactor.free_tries() {
+        forget_tries(app, &mut tx, user_id).await?;
+    } else if tries == Subject::SecondFactor.free_tries() {
         let user = users::find(&mut tx, user_id).await?.ok_or(SignInError::Denied)?;
         let letter = letters::wrong_codes(app.mail.public_url(), &user.email);
         mail::queue(app, &mut tx, &letter, mail::NOTICE_US).await?;
@@ -121,23 +120,33 @@ pub async fn judge(app: &App, user_id: UserId, code: &str) -> Result<(), SignInE
     if is_right { Ok(()) } else { Err(SignInError::WrongCode) }
 }
 
-/// How many codes in a row were tried, this one included.
-async fn count(app: &App, subject: &str) -> Result<i64, SignInError> {
+/// Counts a code before it is judged. Says how many in a row were tried, this one included.
+pub async fn count_try(app: &App, user_id: UserId) -> Result<i64, SignInError> {
     if app.rate_limit == RateLimit::Off {
         return Ok(0);
     }
-    let now_us = app.clock.process_us();
+    let (now_us, subject) = (app.clock.process_us(), subject(app, user_id));
     let since_us = now_us - FORGOTTEN_AFTER_US;
     let mut tx = app.db.begin().await?;
-    access::hold_failures(&mut tx, subject).await?;
-    let failures = access::failures(&mut tx, subject, since_us).await?;
+    access::hold_failures(&mut tx, &subject).await?;
+    let failures = access::failures(&mut tx, &subject, since_us).await?;
     let wait_us = Subject::SecondFactor.wait_us(failures, now_us);
     if 0 < wait_us {
         return Err(SignInError::throttled(wait_us));
     }
-    access::count_failure(&mut tx, subject, now_us, since_us).await?;
+    access::count_failure(&mut tx, &subject, now_us, since_us).await?;
     tx.commit().await?;
     Ok(failures.map_or(0, |failures| failures.failures) + 1)
+}
+
+/// A code was right: what was tried before it does not count.
+pub async fn forget_tries(app: &App, tx: &mut Tx, user_id: UserId) -> Result<(), StoreError> {
+    access::clear_failures(tx, &subject(app, user_id)).await
+}
+
+/// Under which name tries are counted.
+fn subject(app: &App, user_id: UserId) -> String {
+    app.vault.keyed_hash(PURPOSE, &[&user_id.to_string()])
 }
 
 impl From<VaultError> for SignInError {

@@ -142,7 +142,7 @@ pub async fn begin_second_factor(
     request_body = Code,
     responses(
         (status = 200, body = RecoveryCodesView, description = "It is on"),
-        WithBody, OfState, SignedIn, Always,
+        WithBody, OfState, SignedIn, Throttled, Always,
     ),
 )]
 pub async fn confirm_second_factor(
@@ -151,6 +151,7 @@ pub async fn confirm_second_factor(
     Json(request): Json<Code>,
 ) -> Result<Json<RecoveryCodesView>, ApiError> {
     must_be_signed_in(&app, caller).await?;
+    second_factor::count_try(&app, caller.user_id).await?;
     let mut tx = app.db.begin().await?;
     let user = users::find(&mut tx, caller.user_id).await?.ok_or_else(ApiError::unauthorized)?;
     let begun = second_factors::hold(&mut tx, user.id).await?.filter(|factor| !factor.is_on);
@@ -159,6 +160,7 @@ pub async fn confirm_second_factor(
     if !second_factor::accept_totp(&app, &mut tx, user.id, &factor, &request.code).await? {
         return Err(wrong_code());
     }
+    second_factor::forget_tries(&app, &mut tx, user.id).await?;
     second_factors::confirm(&mut tx, user.id, app.clock.process_us()).await?;
     let recovery_codes = second_factor::renew_recovery_codes(&app, &mut tx, user.id).await?;
     let letter = letters::second_factor_on(app.mail.public_url(), &user.email);
