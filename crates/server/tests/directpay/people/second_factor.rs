@@ -5,6 +5,7 @@ use directpay_server::access::totp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::make_waits_long;
 use crate::harness::{
     Answer, PASSWORD, POST, THROTTLED, TestApp, Visitor, from_base32, keys, on_both, on_both_with, token_in,
 };
@@ -203,6 +204,7 @@ fn guessing_codes_is_slowed_down_and_the_person_is_told() {
         for _ in 0..5 {
             assert_oauth(&guarded.signs_in("000").await, "invalid_grant");
         }
+        make_waits_long(app).await;
         guarded.signs_in("000").await.refuses(429, "too_many_requests");
         // The right one has to wait as well; a session cannot be used to guess on.
         guarded.signs_in(&guarded.next_code()).await.refuses(429, "too_many_requests");
