@@ -12,6 +12,8 @@ CREATE TABLE users (
     phone TEXT,
     role TEXT NOT NULL,
     created_at BIGINT NOT NULL,
+    -- When a link that was sent to the address was opened; process time.
+    email_verified_at BIGINT,
     CONSTRAINT users_email UNIQUE (email_key),
     CONSTRAINT users_role CHECK (role IN ('LANDLORD', 'RENTER', 'ADMIN'))
 ) /*sqlite: WITHOUT ROWID */;

@@ -18,6 +18,7 @@ use crate::config::RateLimit;
 use crate::feed::Listeners;
 use crate::intake::Intake;
 use crate::limits::Limits;
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub signer: Signer,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Sends mail.
+    pub mail: Mail,
     /// Takes new payments.
     pub intake: Intake,
     /// How the simulator's delays are scaled.

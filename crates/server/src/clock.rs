@@ -83,6 +83,11 @@ pub fn spread() -> i64 {
     i64::from(u16::from_be_bytes([one, other])) % 1001
 }
 
+/// A moment of process time as other libraries want it.
+pub fn system_time(micros: i64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
 /// A fresh id, later than all before it in this process.
 pub fn new_id() -> Uuid {
     Uuid::now_v7()

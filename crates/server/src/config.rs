@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use directpay_domain::rail::DelayScale;
 use ipnet::IpNet;
+use lettre::Address;
+use lettre::message::Mailbox;
+use reqwest::Url;
 
 use crate::webhooks::addresses::Allowed;
 
@@ -82,6 +85,149 @@ pub struct SimulatorArgs {
 /// Most payments in one transaction, unless somebody says otherwise.
 pub const BATCH_MAX: usize = 256;
 
+/// How mail is sent, and what links in it begin with; the same for servers and workers.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MailArgs {
+    /// smtps://USER:PASSWORD@HOST or smtp://USER:PASSWORD@HOST?tls=required; omitted, each mail becomes a file
+    #[arg(long, env = "DIRECTPAY_SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<SmtpUrl>,
+
+    /// A file that holds the SMTP URL, for secrets that are handed over as files; wins over the URL itself
+    #[arg(long, env = "DIRECTPAY_SMTP_URL_FILE", value_name = "FILE")]
+    pub smtp_url_file: Option<PathBuf>,
+
+    /// Who mail is from, such as `Rent <rent@example.com>`; needed for SMTP
+    #[arg(long, env = "DIRECTPAY_MAIL_FROM", value_name = "ADDRESS")]
+    pub mail_from: Option<Mailbox>,
+
+    /// Without SMTP: the folder of the files; default: directpay.mail beside the SQLite file, named as the database
+    #[arg(long, env = "DIRECTPAY_MAIL_FOLDER", value_name = "FOLDER")]
+    pub mail_folder: Option<PathBuf>,
+
+    /// Where people reach this server, such as https://rent.example.com; links begin with it. Needed for SMTP
+    #[arg(long, env = "DIRECTPAY_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+}
+
+/// How mail is sent, with all defaults resolved.
+#[derive(Debug, Clone)]
+pub struct MailPlace {
+    /// Who carries it.
+    pub carrier: MailCarrier,
+    /// Who it is from.
+    pub from: Mailbox,
+    /// What links begin with.
+    pub public_url: PublicUrl,
+}
+
+/// Who carries mail.
+#[derive(Debug, Clone)]
+pub enum MailCarrier {
+    /// A mail server.
+    Smtp(SmtpUrl),
+    /// Nobody: each mail becomes a file.
+    Folder(PathBuf),
+}
+
+impl MailArgs {
+    /// Resolves the defaults.
+    pub fn resolve(&self, database: &DatabaseUrl) -> anyhow::Result<MailPlace> {
+        let smtp_url = match &self.smtp_url_file {
+            None => self.smtp_url.clone(),
+            Some(file) => Some(read_url(file)?),
+        };
+        let carrier = match (smtp_url, &self.mail_folder, database) {
+            (Some(_), Some(_), _) => {
+                anyhow::bail!(
+                    "mail goes by SMTP or into a folder: DIRECTPAY_SMTP_URL and DIRECTPAY_MAIL_FOLDER are both set"
+                )
+            }
+            (Some(url), None, _) => MailCarrier::Smtp(url),
+            (None, Some(folder), _) => MailCarrier::Folder(folder.clone()),
+            (None, None, DatabaseUrl::Sqlite(file)) => MailCarrier::Folder(file.with_extension("mail")),
+            (None, None, DatabaseUrl::Postgres(_)) => MailCarrier::Folder(PathBuf::from("directpay.mail")),
+        };
+        let (from, public_url) = match (&carrier, &self.mail_from, &self.public_url) {
+            (_, Some(from), Some(url)) => (from.clone(), url.clone()),
+            (MailCarrier::Smtp(_), _, _) => {
+                anyhow::bail!("with DIRECTPAY_SMTP_URL set DIRECTPAY_MAIL_FROM and DIRECTPAY_PUBLIC_URL as well")
+            }
+            (MailCarrier::Folder(_), from, url) => {
+                let nobody = Address::new("directpay", "localhost")?;
+                let from = from.clone().unwrap_or(Mailbox::new(Some("DirectPay".into()), nobody));
+                (from, url.clone().unwrap_or(PublicUrl("http://127.0.0.1:8080".into())))
+            }
+        };
+        Ok(MailPlace { carrier, from, public_url })
+    }
+}
+
+/// Where a mail server is, and how to sign in there. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct SmtpUrl(String);
+
+impl SmtpUrl {
+    /// All of it, for connecting and nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for SmtpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SmtpUrl, String> {
+        let url = Url::parse(text).map_err(|_| "must begin with smtps:// or smtp://")?;
+        let tls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value.into_owned());
+        let is_tls = match (url.scheme(), tls.as_deref()) {
+            ("smtps", None) | ("smtp", Some("required")) => true,
+            ("smtp", None) => false,
+            _ => return Err("must be smtps://…, smtp://…?tls=required, or smtp://… without TLS".into()),
+        };
+        if url.host_str().is_none_or(str::is_empty) || (!url.username().is_empty() && url.password().is_none()) {
+            return Err("must name a host, and a password with a user".into());
+        }
+        if !is_tls && url.password().is_some() {
+            return Err("would send the password in clear: take smtps:// or add ?tls=required".into());
+        }
+        Ok(SmtpUrl(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for SmtpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SmtpUrl(…)")
+    }
+}
+
+/// Where people reach this server: scheme, host and perhaps a path, without a slash at the end.
+///
+/// Links are made from it alone: what a request says of the host may be anybody's invention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// As it stands.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PublicUrl, String> {
+        let url = Url::parse(text).map_err(|_| "must begin with https:// or http://")?;
+        let is_web = matches!(url.scheme(), "https" | "http") && url.host_str().is_some();
+        let is_bare =
+            url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+        if !is_web || !is_bare {
+            return Err("must be https://HOST or http://HOST, perhaps with a path, and nothing else".into());
+        }
+        Ok(PublicUrl(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
 /// How work is done, by a server or a worker.
 #[derive(Debug, Clone, Args)]
 pub struct WorkArgs {
@@ -106,6 +252,10 @@ pub struct WorkArgs {
     /// The simulated bank.
     #[command(flatten)]
     pub simulator: SimulatorArgs,
+
+    /// Mail.
+    #[command(flatten)]
+    pub mail: MailArgs,
 }
 
 /// What a server does.
@@ -308,7 +458,7 @@ impl DatabaseArgs {
     }
 }
 
-fn read_url(file: &Path) -> anyhow::Result<DatabaseUrl> {
+fn read_url<T: std::str::FromStr<Err = String>>(file: &Path) -> anyhow::Result<T> {
     use anyhow::Context;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     text.trim().parse().map_err(|reason: String| anyhow::anyhow!("the URL in {} {reason}", file.display()))
@@ -329,6 +479,71 @@ mod tests {
         for hidden in ["postgres://db/directpay?password=s@cr3t", "postgres://rent:s@db?password=s@cr3t"] {
             assert!(!hidden.parse::<DatabaseUrl>().unwrap().to_string().contains("cr3t"), "{hidden}");
         }
+    }
+
+    #[test]
+    fn a_password_for_mail_is_neither_shown_nor_sent_in_clear() {
+        let parse = |text: &str| text.parse::<SmtpUrl>();
+        for good in
+            ["smtps://rent:s3cr3t@mail.example", "smtp://rent:s3cr3t@mail.example:2525?tls=required", "smtp://[::1]:25"]
+        {
+            assert!(!format!("{:?}", parse(good).unwrap()).contains("s3cr3t"));
+        }
+        for bad in [
+            "smtp://rent:s3cr3t@mail.example",
+            "smtp://rent:s3cr3t@mail.example?tls=opportunistic",
+            "smtp://mail.example?tls=no",
+            "smtps://rent@mail.example",
+            "https://mail.example",
+            "smtps://",
+            "mail.example",
+        ] {
+            assert!(!parse(bad).unwrap_err().contains("s3cr3t"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn links_begin_with_a_bare_address() {
+        let parse = |text: &str| text.parse::<PublicUrl>();
+        for (text, url) in [
+            ("https://rent.example.com/", "https://rent.example.com"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("https://example.com/rent/", "https://example.com/rent"),
+        ] {
+            assert_eq!(parse(text).unwrap().as_str(), url);
+        }
+        for bad in [
+            "rent.example.com",
+            "ftp://a.example",
+            "https://a@b.example",
+            "https://a.example?b",
+            "https://a.example/#b",
+            "https://",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mail_by_smtp_needs_a_sender_and_an_address_for_links() {
+        let args = MailArgs {
+            smtp_url: Some("smtps://mail.example".parse().unwrap()),
+            smtp_url_file: None,
+            mail_from: None,
+            mail_folder: None,
+            public_url: None,
+        };
+        let database = DatabaseUrl::Sqlite("rent.db".into());
+        assert!(args.resolve(&database).is_err());
+        let from = Some("Rent <rent@example.com>".parse().unwrap());
+        let whole =
+            MailArgs { mail_from: from, public_url: Some("https://a.example".parse().unwrap()), ..args.clone() };
+        assert!(matches!(whole.resolve(&database).unwrap().carrier, MailCarrier::Smtp(_)));
+        let both = MailArgs { mail_folder: Some("mail".into()), ..whole };
+        assert!(both.resolve(&database).is_err());
+        let neither = MailArgs { smtp_url: None, ..args };
+        let MailCarrier::Folder(folder) = neither.resolve(&database).unwrap().carrier else { panic!("no folder") };
+        assert_eq!(folder, Path::new("rent.mail"));
     }
 
     #[test]

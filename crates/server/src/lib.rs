@@ -15,6 +15,7 @@ pub mod feed;
 pub mod instruct;
 pub mod intake;
 pub mod limits;
+pub mod mail;
 pub mod metrics;
 pub mod origin;
 pub mod remembered;

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, webhooks, work};
+use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, second_factors, webhooks, work};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -24,10 +24,11 @@ use crate::bank::BankConnection;
 use crate::bank::simulator::Simulator;
 use crate::checkpoints::Signer;
 use crate::clock::Clock;
-use crate::config::{Database, DatabaseUrl, LimitArgs};
+use crate::config::{Database, DatabaseUrl, LimitArgs, MailPlace};
 use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
 use crate::limits::Limits;
+use crate::mail::Mail;
 use crate::metrics::{Metrics, sampled};
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
@@ -166,6 +167,8 @@ pub struct Manner {
     pub metrics_listen: Option<SocketAddr>,
     /// Networks besides the public internet to which webhooks may be sent.
     pub webhook_allow: Allowed,
+    /// How mail is sent.
+    pub mail: MailPlace,
 }
 
 impl Running {
@@ -176,7 +179,8 @@ impl Running {
             Some(listen) => (Metrics::on()?, Some(Server::bind(listen).await.context("DIRECTPAY_METRICS_LISTEN")?)),
         };
         let mut tx = opened.db.begin_read().await?;
-        let has_sealed = bank_accounts::any(&mut tx).await? || webhooks::any(&mut tx).await?;
+        let has_sealed =
+            bank_accounts::any(&mut tx).await? || webhooks::any(&mut tx).await? || second_factors::any(&mut tx).await?;
         clock.move_ahead(sandbox_clock::ahead_us(&mut tx).await?);
         drop(tx);
         let keys = secrets::load(&database.secrets, has_sealed)?.into_parts();
@@ -191,6 +195,7 @@ impl Running {
             tokens: Tokens::new(&keys.tokens)?,
             signer: Signer::new(&keys.checkpoints)?,
             passwords: Passwords::new()?,
+            mail: Mail::new(manner.mail)?,
             intake,
             scale: manner.scale,
             batch_max: manner.batch_max,

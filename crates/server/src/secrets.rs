@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use directpay_domain::bank_account::{AccountNumber, RoutingNumber};
-use directpay_domain::id::{BankAccountId, WebhookId};
+use directpay_domain::id::BankAccountId;
+use directpay_store::SealedText;
 use directpay_store::bank_accounts::SealedNumber;
-use directpay_store::webhooks::SealedSecret;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -25,13 +25,12 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock;
 use crate::config::SecretsPlace;
-use crate::webhooks::signing::Secret;
 
 /// The secrets file as it stands on disk.
 #[derive(serde::Serialize, serde::Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsFile {
-    /// For account numbers; the first seals, all open.
+    /// For account numbers and other secrets that are needed again; the first seals, all open.
     encryption_keys: Vec<NamedKey>,
     /// For fingerprints and other keyed hashes, in base64; it can never be exchanged without linking accounts and making API keys
     /// anew.
@@ -74,9 +73,9 @@ impl SecretsFile {
     }
 }
 
-/// Reads the secrets, or makes them where that is allowed. For a database that holds account numbers none are made: they
+/// Reads the secrets, or makes them where that is allowed. For a database that holds sealed records none are made: they
 /// could open none of them.
-pub fn load(place: &SecretsPlace, has_sealed_numbers: bool) -> anyhow::Result<Secrets> {
+pub fn load(place: &SecretsPlace, has_sealed_records: bool) -> anyhow::Result<Secrets> {
     match place {
         SecretsPlace::Unnamed => bail!(
             "with PostgreSQL the secrets file must be named: set DIRECTPAY_SECRETS_FILE to a file made by `directpay secrets`"
@@ -84,7 +83,7 @@ pub fn load(place: &SecretsPlace, has_sealed_numbers: bool) -> anyhow::Result<Se
         SecretsPlace::MustExist(file) => read(file),
         SecretsPlace::MadeIfMissing(file) => {
             if !file.exists() {
-                if has_sealed_numbers {
+                if has_sealed_records {
                     bail!("the secrets file {} of this database is missing; restore it", file.display());
                 }
                 make(file)?;
@@ -180,13 +179,13 @@ fn signing_key(named: &NamedKey) -> anyhow::Result<SigningKey> {
     Ok(SigningKey { id: named.id.clone(), public: pair.public_key().as_ref().to_vec(), pkcs8 })
 }
 
-/// Seals account numbers, opens them for the bank connection, and recognizes things without knowing them.
+/// Seals account numbers and other secrets, opens them for whom they are meant, and recognizes things without knowing them.
 pub struct Vault {
     ciphers: Vec<(String, XChaCha20Poly1305)>,
     fingerprint_key: [u8; 32],
 }
 
-/// A number could not be sealed or opened.
+/// A secret could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The key that the record names is not in the secrets file.
@@ -196,7 +195,7 @@ pub enum VaultError {
         key_id: String,
     },
     /// The record was changed, moved to another row, or sealed with another key of the same name.
-    #[error("what is sealed cannot be opened")]
+    #[error("a sealed record cannot be opened")]
     Unopenable,
     /// No nonce.
     #[error(transparent)]
@@ -208,50 +207,47 @@ const NONCE_BYTES: usize = 24;
 impl Vault {
     /// Seals a number so that it can be opened only in the row of account `id`.
     pub fn seal(&self, id: BankAccountId, number: &AccountNumber) -> Result<SealedNumber, VaultError> {
-        let (sealed_number, key_id) = self.encrypt(id.0, number.expose().as_bytes())?;
-        Ok(SealedNumber { sealed_number, key_id })
+        let SealedText { sealed, key_id } = self.seal_bytes(id.0.as_bytes(), number.expose().as_bytes())?;
+        Ok(SealedNumber { sealed_number: sealed, key_id })
     }
 
     /// Opens the number of account `id`: for the bank connection and nobody else.
     pub fn open(&self, id: BankAccountId, sealed: &SealedNumber) -> Result<AccountNumber, VaultError> {
-        let mut opened = self.decrypt(id.0, &sealed.sealed_number, &sealed.key_id)?;
+        let mut opened = self.open_bytes(id.0.as_bytes(), &sealed.sealed_number, &sealed.key_id)?;
         let number = std::str::from_utf8(&opened).ok().and_then(|text| AccountNumber::parse(text).ok());
         opened.zeroize();
         number.ok_or(VaultError::Unopenable)
     }
 
-    /// Seals what signs so that it can be opened only in the row of webhook `id`.
-    pub fn seal_secret(&self, id: WebhookId, secret: &Secret) -> Result<SealedSecret, VaultError> {
-        let mut bytes = secret.to_bytes();
-        let sealed = self.encrypt(id.0, &bytes);
-        bytes.zeroize();
-        sealed.map(|(sealed, key_id)| SealedSecret { sealed, key_id })
+    /// Seals what `purpose` needs in the row `id` so that it can be opened for that purpose in that row only.
+    pub fn seal_for(&self, purpose: &str, id: Uuid, plain: &[u8]) -> Result<SealedText, VaultError> {
+        self.seal_bytes(&bound_to(purpose, id), plain)
     }
 
-    /// Opens what signs for webhook `id`.
-    pub fn open_secret(&self, id: WebhookId, sealed: &SealedSecret) -> Result<Secret, VaultError> {
-        let mut opened = self.decrypt(id.0, &sealed.sealed, &sealed.key_id)?;
-        let secret = Secret::from_bytes(&opened);
-        opened.zeroize();
-        secret.ok_or(VaultError::Unopenable)
+    /// Opens what was sealed for `purpose` in the row `id`.
+    pub fn open_for(&self, purpose: &str, id: Uuid, text: &SealedText) -> Result<Vec<u8>, VaultError> {
+        self.open_bytes(&bound_to(purpose, id), &text.sealed, &text.key_id)
     }
 
-    /// What it is and the name of its key; `row` is where it belongs. Ids are never the same in two tables.
-    fn encrypt(&self, row: Uuid, plain: &[u8]) -> Result<(String, String), VaultError> {
+    fn seal_bytes(&self, bound_to: &[u8], plain: &[u8]) -> Result<SealedText, VaultError> {
         let Some((key_id, cipher)) = self.ciphers.first() else { return Err(VaultError::Unopenable) };
         let nonce = clock::random_bytes::<NONCE_BYTES>()?;
-        let payload = Payload { msg: plain, aad: row.as_bytes() };
+        let payload = Payload { msg: plain, aad: bound_to };
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)?;
-        Ok((BASE64.encode([nonce.as_slice(), &sealed].concat()), key_id.clone()))
+        let record = [nonce.as_slice(), &sealed].concat();
+        Ok(SealedText { sealed: BASE64.encode(record), key_id: key_id.clone() })
     }
 
-    fn decrypt(&self, row: Uuid, sealed: &str, key_id: &str) -> Result<Vec<u8>, VaultError> {
-        let found = self.ciphers.iter().find(|(id, _)| id == key_id);
-        let (_, cipher) = found.ok_or_else(|| VaultError::UnknownKey { key_id: key_id.to_owned() })?;
+    fn open_bytes(&self, bound_to: &[u8], sealed: &str, key_id: &str) -> Result<Vec<u8>, VaultError> {
+        let (_, cipher) = self
+            .ciphers
+            .iter()
+            .find(|(id, _)| id == key_id)
+            .ok_or_else(|| VaultError::UnknownKey { key_id: key_id.to_owned() })?;
         let record = BASE64.decode(sealed).map_err(|_| VaultError::Unopenable)?;
         let (nonce, sealed) = record.split_at_checked(NONCE_BYTES).ok_or(VaultError::Unopenable)?;
         let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| VaultError::Unopenable)?;
-        let payload = Payload { msg: sealed, aad: row.as_bytes() };
+        let payload = Payload { msg: sealed, aad: bound_to };
         cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Unopenable)
     }
 
@@ -270,6 +266,10 @@ impl Vault {
         }
         hex(&mac.finalize().into_bytes())
     }
+}
+
+fn bound_to(purpose: &str, id: Uuid) -> Vec<u8> {
+    [purpose.as_bytes(), id.as_bytes()].concat()
 }
 
 impl Drop for Vault {
@@ -306,6 +306,16 @@ mod tests {
         assert_eq!(vault.open(mine, &sealed).unwrap().expose(), "000123456789");
         assert!(matches!(vault.open(other, &sealed), Err(VaultError::Unopenable)));
         assert!(matches!(self::vault().open(mine, &sealed), Err(VaultError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_purpose_opens_for_no_other() {
+        let vault = vault();
+        let (id, other) = (clock::new_id(), clock::new_id());
+        let sealed = vault.seal_for("letter", id, b"text").unwrap();
+        assert_eq!(vault.open_for("letter", id, &sealed).unwrap(), b"text");
+        assert!(matches!(vault.open_for("letter", other, &sealed), Err(VaultError::Unopenable)));
+        assert!(matches!(vault.open_for("second factor", id, &sealed), Err(VaultError::Unopenable)));
     }
 
     #[test]

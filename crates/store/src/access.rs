@@ -117,6 +117,24 @@ pub async fn revoke_family(tx: &mut Tx, family: Uuid, now_us: i64) -> Result<(),
     Ok(())
 }
 
+/// Ends all families of a person but one.
+pub async fn revoke_others(tx: &mut Tx, user_id: UserId, kept: Option<Uuid>, now_us: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE refresh_families SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND id <> $3",
+        (user_id.0, now_us, kept.unwrap_or_default()),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Whether a family has neither expired nor been ended.
+pub async fn is_live(tx: &mut Tx, family: Uuid, now_us: i64) -> Result<bool, StoreError> {
+    const LIVE: &str =
+        "SELECT EXISTS (SELECT 1 FROM refresh_families WHERE id = $1 AND $2 < expires_at AND revoked_at IS NULL)";
+    let (is_live,): (bool,) = tx.fetch_one(LIVE, (family, now_us)).await?;
+    Ok(is_live)
+}
+
 /// Whether somebody signed in as the owner of `email_key` from this address, in a family that has not ended.
 pub async fn is_known_address(
     tx: &mut Tx,

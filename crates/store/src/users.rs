@@ -99,6 +99,42 @@ pub async fn find(tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
     row.map(UserRow::into_user).transpose()
 }
 
+/// Gives a person another password.
+pub async fn set_password(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", (id.0, password_hash)).await?;
+    Ok(())
+}
+
+/// Gives a person another name and phone number.
+pub async fn set_profile(tx: &mut Tx, id: UserId, full_name: &str, phone: Option<&str>) -> Result<(), StoreError> {
+    tx.execute("UPDATE users SET full_name = $2, phone = $3 WHERE id = $1", (id.0, full_name, phone)).await?;
+    Ok(())
+}
+
+/// Gives a person another address, which is proven to be theirs. Breaks `users_email` if it is taken.
+pub async fn set_email(tx: &mut Tx, id: UserId, email: &str, email_key: &str, now_us: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1",
+        (id.0, email, email_key, now_us),
+    )
+    .await?;
+    Ok(())
+}
+
+/// The address of a person is proven to be theirs; process time.
+pub async fn verify_email(tx: &mut Tx, id: UserId, now_us: i64) -> Result<(), StoreError> {
+    const VERIFY: &str = "UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL";
+    tx.execute(VERIFY, (id.0, now_us)).await?;
+    Ok(())
+}
+
+/// Whether the address of a person is proven to be theirs.
+pub async fn is_email_verified(tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+    const VERIFIED: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND email_verified_at IS NOT NULL)";
+    let (is_verified,): (bool,) = tx.fetch_one(VERIFIED, (id.0,)).await?;
+    Ok(is_verified)
+}
+
 /// Takes hold of a person's row, so that what depends on it changes in one order.
 pub async fn lock(tx: &mut Tx, id: UserId) -> Result<(), StoreError> {
     const LOCK: crate::sql::Sql = crate::sql::sql!("SELECT id FROM users WHERE id = $1", for_update);
@@ -167,6 +203,17 @@ pub async fn find_by_email(tx: &mut Tx, role: Role, email_key: &str) -> Result<O
         .fetch_optional(
             "SELECT id, email, full_name, phone, role, created_at FROM users WHERE email_key = $1 AND role = $2",
             (email_key, role.name()),
+        )
+        .await?;
+    row.map(UserRow::into_user).transpose()
+}
+
+/// The person with this address, whatever the role.
+pub async fn find_by_address(tx: &mut Tx, email_key: &str) -> Result<Option<User>, StoreError> {
+    let row: Option<UserRow> = tx
+        .fetch_optional(
+            "SELECT id, email, full_name, phone, role, created_at FROM users WHERE email_key = $1",
+            (email_key,),
         )
         .await?;
     row.map(UserRow::into_user).transpose()

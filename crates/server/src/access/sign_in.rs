@@ -9,12 +9,14 @@ use directpay_store::access::{self, NewFamily};
 use directpay_store::{StoreError, Tx, users};
 
 use super::passwords::PasswordError;
+use super::second_factor;
 use super::throttle::{FORGOTTEN_AFTER_US, Subject};
 use super::tokens::{ACCESS_SECONDS, Identity, Unsigned};
 use crate::api::request_id;
 use crate::app::App;
 use crate::clock::{self, NoRandomness};
 use crate::config::RateLimit;
+use crate::mail::Unwritten;
 use crate::origin::Origin;
 use crate::secrets::sha256_hex;
 
@@ -37,6 +39,12 @@ pub enum SignInError {
     /// E-mail or password is wrong, or the refresh token is not good any more. No more is said.
     #[error("the credentials are not right")]
     Denied,
+    /// The password is right, and a one-time code is needed besides.
+    #[error("a one-time code is needed")]
+    CodeNeeded,
+    /// The password is right, the one-time code is not.
+    #[error("the one-time code is not right")]
+    WrongCode,
     /// Too many failures.
     #[error("too many failed sign-ins; wait {wait_seconds} s")]
     Throttled {
@@ -55,11 +63,34 @@ pub enum SignInError {
     /// No token could be drawn.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// Whom it concerns could not be told.
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
 }
 
-/// Signs in with e-mail and password from a network address.
-pub async fn with_password(app: &App, email: &str, password: &str, origin: Origin) -> Result<Session, SignInError> {
-    let subjects = Subjects::of(app, email, origin);
+impl SignInError {
+    /// Too many failures; wait so many microseconds.
+    pub fn throttled(wait_us: i64) -> SignInError {
+        SignInError::Throttled { wait_seconds: (wait_us + SECOND_US - 1) / SECOND_US }
+    }
+}
+
+/// Signs in with e-mail, password and, where a second factor is on, a one-time code from a network address.
+pub async fn with_password(
+    app: &App,
+    email: &str,
+    password: &str,
+    code: Option<&str>,
+    origin: Origin,
+) -> Result<Session, SignInError> {
+    let proven = prove(app, email, password, origin).await?;
+    second_factor::pass(app, &proven, code).await?;
+    open(app, proven).await
+}
+
+/// Whose e-mail and password these are; the try is counted.
+pub async fn prove(app: &App, email: &str, password: &str, origin: Origin) -> Result<Proven, SignInError> {
+    let subjects = Subjects::of(app, "sign-in", email, origin);
     count_attempt(app, &subjects).await?;
     let mut tx = app.db.begin_read().await?;
     let found = match &subjects.email {
@@ -71,9 +102,41 @@ pub async fn with_password(app: &App, email: &str, password: &str, origin: Origi
     let normalized = Password::parse(password).map_or_else(|_| password.to_owned(), |p| p.expose().to_owned());
     let stored = found.as_ref().map(|credentials| credentials.password_hash.clone());
     let is_right = app.passwords.verify(normalized, stored).await?;
-    match found.filter(|_| is_right) {
-        Some(credentials) => open(app, UserId(credentials.id), &subjects).await,
-        None => Err(SignInError::Denied),
+    let credentials = found.filter(|_| is_right).ok_or(SignInError::Denied)?;
+    Ok(Proven { user_id: UserId(credentials.id), subjects })
+}
+
+/// Counts a try to have a password reset: apart from sign-ins, so that neither slows the other down.
+pub async fn count_reset(app: &App, email: &str, origin: Origin) -> Result<(), SignInError> {
+    count_attempt(app, &Subjects::of(app, "password reset", email, origin)).await
+}
+
+/// Somebody who knows a password.
+pub struct Proven {
+    /// Whose.
+    pub user_id: UserId,
+    subjects: Subjects,
+}
+
+impl Proven {
+    /// The try was a success: failures before it are forgotten.
+    pub async fn forget_failures(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        access::clear_failures(tx, &self.subjects.pair_key).await?;
+        access::clear_failures(tx, &self.subjects.email_key).await?;
+        // Others behind the same address may have failed: only this try is taken back.
+        access::forgive_failure(tx, &self.subjects.address_key).await
+    }
+
+    /// The try was neither a success nor a failure.
+    pub(super) async fn take_back(&self, app: &App) -> Result<(), StoreError> {
+        if app.rate_limit == RateLimit::Off {
+            return Ok(());
+        }
+        let mut tx = app.db.begin().await?;
+        for (_, key) in self.subjects.all() {
+            access::forgive_failure(&mut tx, key).await?;
+        }
+        tx.commit().await
     }
 }
 
@@ -123,18 +186,21 @@ struct Subjects {
     pair_key: String,
     email_key: String,
     address_key: String,
+    /// As sign-ins remember the address.
+    origin_key: String,
 }
 
 impl Subjects {
-    fn of(app: &App, email: &str, origin: Origin) -> Subjects {
+    fn of(app: &App, what: &str, email: &str, origin: Origin) -> Subjects {
         let address = origin.household().to_string();
         let key = Email::parse(email).ok().map(|email| email.key());
         let named = key.clone().unwrap_or_else(|| email.trim().to_lowercase());
         Subjects {
             email: key,
-            pair_key: app.vault.keyed_hash("sign-in pair", &[&named, &address]),
-            email_key: app.vault.keyed_hash("sign-in e-mail", &[&named]),
-            address_key: app.vault.keyed_hash("sign-in address", &[&address]),
+            pair_key: app.vault.keyed_hash(&format!("{what} pair"), &[&named, &address]),
+            email_key: app.vault.keyed_hash(&format!("{what} e-mail"), &[&named]),
+            address_key: app.vault.keyed_hash(&format!("{what} address"), &[&address]),
+            origin_key: app.vault.keyed_hash("sign-in address", &[&address]),
         }
     }
 
@@ -158,14 +224,14 @@ async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError
         let wait = subject.wait_us(access::failures(&mut tx, key, since_us).await?, now_us);
         match subject {
             Subject::Address => wait_us = wait,
-            Subject::Pair | Subject::Email => person_wait_us = wait.max(person_wait_us),
+            Subject::Pair | Subject::Email | Subject::SecondFactor => person_wait_us = wait.max(person_wait_us),
         }
     }
     if wait_us < person_wait_us && !is_known(&mut tx, subjects, now_us).await? {
         wait_us = person_wait_us;
     }
     if 0 < wait_us {
-        return Err(SignInError::Throttled { wait_seconds: (wait_us + SECOND_US - 1) / SECOND_US });
+        return Err(SignInError::throttled(wait_us));
     }
     for (_, key) in subjects.all() {
         access::count_failure(&mut tx, key, now_us, since_us).await?;
@@ -176,23 +242,21 @@ async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError
 
 async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool, StoreError> {
     match &subjects.email {
-        Some(email) => access::is_known_address(tx, email, &subjects.address_key, now_us).await,
+        Some(email) => access::is_known_address(tx, email, &subjects.origin_key, now_us).await,
         None => Ok(false),
     }
 }
 
-async fn open(app: &App, user_id: UserId, subjects: &Subjects) -> Result<Session, SignInError> {
+async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
+    let user_id = proven.user_id;
     request_id::is_of(user_id, None);
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    access::clear_failures(&mut tx, &subjects.pair_key).await?;
-    access::clear_failures(&mut tx, &subjects.email_key).await?;
-    // Others behind the same address may have failed: only this try is taken back.
-    access::forgive_failure(&mut tx, &subjects.address_key).await?;
+    proven.forget_failures(&mut tx).await?;
     let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
     let family = clock::new_id();
-    let new =
-        NewFamily { id: family, user_id, address_key: &subjects.address_key, now_us, expires_us: now_us + REFRESH_US };
+    let address_key = &proven.subjects.origin_key;
+    let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
     access::insert_family(&mut tx, new).await?;
     let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
     tx.commit().await?;

@@ -22,12 +22,15 @@ pub enum Subject {
     Email,
     /// Tries from one network address; there may be many people behind it.
     Address,
+    /// One-time codes of one person, from whoever knows the password.
+    SecondFactor,
 }
 
 impl Subject {
-    fn free_tries(self) -> i64 {
+    /// How many tries in a row wait for nothing.
+    pub fn free_tries(self) -> i64 {
         match self {
-            Subject::Pair => 5,
+            Subject::Pair | Subject::SecondFactor => 5,
             Subject::Email => 100,
             Subject::Address => 30,
         }

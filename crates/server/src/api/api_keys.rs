@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::accounts::must_be_signed_in;
 use super::auth::Caller;
 use super::created;
 use super::error::{ApiError, FieldErrors};
@@ -24,6 +25,7 @@ use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody}
 use crate::access::api_keys::{draw, hash};
 use crate::app::App;
 use crate::clock;
+use crate::mail::{self, letters};
 
 /// The most keys of one person that are neither revoked nor expired.
 const USABLE_MAX: i64 = 20;
@@ -135,7 +137,7 @@ pub struct NewApiKeyView {
 /// Make an API key.
 ///
 /// For landlords and renters. It acts for them, within its scopes, until it expires or is revoked. The answer shows the key, and
-/// nothing shows it again; therefore no idempotency key is taken. A person has up to 20 that can be used.
+/// nothing shows it again; therefore no idempotency key is taken. A person has up to 20 that can be used. The owner is told by mail.
 #[utoipa::path(
     post,
     path = "/api-keys/",
@@ -154,6 +156,7 @@ pub async fn create_api_key(
     if caller.is_admin() {
         return Err(ApiError::forbidden("administrators have no API keys"));
     }
+    must_be_signed_in(&app, caller).await?;
     let now_us = app.clock.process_us();
     let now = Instant::from_micros(now_us).map_err(|invalid| ApiError::internal(&invalid))?;
     let Wanted { name, scopes, expires_at } = request.parse(now)?;
@@ -176,7 +179,11 @@ pub async fn create_api_key(
         return Err(ApiError::conflict("too_many_api_keys", detail));
     }
     api_keys::insert(&mut tx, &key, &hash(&app.vault, &secret)).await?;
+    let owner = users::find(&mut tx, caller.user_id).await?.ok_or_else(ApiError::unauthorized)?;
+    let letter = letters::api_key_made(app.mail.public_url(), &owner.email, &key.last4, &key.scopes.to_text());
+    mail::queue(&app, &mut tx, &letter, mail::NOTICE_US).await?;
     tx.commit().await?;
+    app.mail.bell.ring();
     tracing::info!(user_id = %key.user_id, api_key_id = %key.id, "an API key was made");
     let location = format!("/api/v1/api-keys/{}", key.id);
     let view = NewApiKeyView { key: secret.expose().to_owned(), view: ApiKeyView::new(key, app.mode) };

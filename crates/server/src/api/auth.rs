@@ -11,6 +11,7 @@ use directpay_domain::payment::Actor;
 use directpay_domain::user::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::error::{ApiError, TokenError};
 use super::extract::body;
@@ -30,6 +31,8 @@ pub struct Caller {
     pub role: Role,
     /// The key, if one was used; it has the scope of what is asked for.
     api_key_id: Option<ApiKeyId>,
+    /// The sign-in that the access token came from; a key has none.
+    pub session: Option<Uuid>,
 }
 
 impl Caller {
@@ -50,12 +53,13 @@ impl Caller {
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
         request_id::is_of(identity.user_id, None);
-        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None })
+        let session = Some(identity.session);
+        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None, session })
     }
 
     /// A person for whom something is shown that was not asked for.
     pub fn person(user_id: UserId, role: Role) -> Caller {
-        Caller { user_id, role, api_key_id: None }
+        Caller { user_id, role, api_key_id: None, session: None }
     }
 
     /// Who acts, for histories.
@@ -114,7 +118,7 @@ async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, A
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));
     }
-    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id) })
+    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id), session: None })
 }
 
 /// The form of the token endpoint.
@@ -129,6 +133,9 @@ pub struct TokenRequest {
     /// With `password`.
     #[schema(format = Password)]
     password: Option<String>,
+    /// With `password`, where a second factor is on: a one-time code or a recovery code. Without it the answer is `mfa_required`.
+    #[schema(example = "123456")]
+    otp: Option<String>,
     /// With `refresh_token`.
     refresh_token: Option<String>,
 }
@@ -161,7 +168,8 @@ pub struct TokenView {
 /// Get an access token.
 ///
 /// OAuth 2.0 token endpoint for DirectPay's own sign-in: with e-mail and password, or with a refresh token, which is good for
-/// one use. A refresh token that comes a second time ends the whole session.
+/// one use. A refresh token that comes a second time ends the whole session. Where a second factor is on, the right e-mail and password
+/// alone are answered by `mfa_required`; send them again with `otp`.
 #[utoipa::path(
     post,
     path = "/auth/token",
@@ -184,7 +192,7 @@ pub async fn create_token(State(app): State<App>, origin: Origin, request: Reque
             let (Some(username), Some(password)) = (form.username, form.password) else {
                 return Err(TokenError::oauth("invalid_request", "username and password are needed"));
             };
-            sign_in::with_password(&app, &username, &password, origin).await?
+            sign_in::with_password(&app, &username, &password, form.otp.as_deref(), origin).await?
         }
         Some("refresh_token") => {
             let Some(token) = form.refresh_token else {

@@ -17,6 +17,7 @@ use crate::access::sign_in::SignInError;
 use crate::feed::{LISTENERS_OF_ONE_MAX, NoSeat};
 use crate::intake::IntakeError;
 use crate::limits::Standing;
+use crate::mail::Unwritten;
 use crate::secrets::VaultError;
 
 /// Collects what is wrong with a request, so that it is told all at once.
@@ -192,9 +193,9 @@ impl ApiError {
             .with(|refusal| refusal.retry_after_seconds = i64::try_from(*reset_seconds).ok())
     }
 
-    /// Too many wrong passwords.
+    /// Too many tries of something that is secret.
     pub fn too_many_failures(wait_seconds: i64) -> ApiError {
-        let detail = format!("too many failed sign-ins; try again in {wait_seconds} s");
+        let detail = format!("too many tries; try again in {wait_seconds} s");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
             .with(|refusal| refusal.retry_after_seconds = Some(wait_seconds))
     }
@@ -297,6 +298,29 @@ impl From<PasswordError> for ApiError {
     }
 }
 
+/// Outside of the token endpoint, where wrong credentials have words of their own and whoever is wrong elsewhere is not signed in.
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> ApiError {
+        match error {
+            SignInError::Denied | SignInError::CodeNeeded | SignInError::WrongCode => ApiError::unauthorized(),
+            SignInError::Throttled { wait_seconds } => ApiError::too_many_failures(wait_seconds),
+            SignInError::Password(error) => error.into(),
+            SignInError::Store(error) => error.into(),
+            SignInError::Unwritten(error) => error.into(),
+            SignInError::Unsigned(_) | SignInError::NoRandomness(_) => ApiError::internal(&error),
+        }
+    }
+}
+
+impl From<Unwritten> for ApiError {
+    fn from(error: Unwritten) -> ApiError {
+        match error {
+            Unwritten::Store(error) => error.into(),
+            Unwritten::Vault(_) | Unwritten::Words(_) => ApiError::internal(&error),
+        }
+    }
+}
+
 impl From<Rejection> for ApiError {
     fn from(rejection: Rejection) -> ApiError {
         let code = match &rejection {
@@ -359,13 +383,20 @@ impl From<ApiError> for TokenError {
 
 impl From<SignInError> for TokenError {
     fn from(error: SignInError) -> TokenError {
-        TokenError::Problem(match error {
-            SignInError::Denied => return TokenError::oauth("invalid_grant", "the credentials are not right"),
-            SignInError::Throttled { wait_seconds } => ApiError::too_many_failures(wait_seconds),
-            SignInError::Password(error) => error.into(),
-            SignInError::Store(error) => error.into(),
-            SignInError::Unsigned(_) | SignInError::NoRandomness(_) => ApiError::internal(&error),
-        })
+        match error {
+            SignInError::Denied => TokenError::oauth("invalid_grant", "the credentials are not right"),
+            SignInError::WrongCode => TokenError::oauth("invalid_grant", "the one-time code is not right"),
+            SignInError::CodeNeeded => TokenError::oauth(
+                "mfa_required",
+                "a second factor is on: send a one-time code or a recovery code as otp",
+            ),
+            SignInError::Throttled { .. }
+            | SignInError::Password(_)
+            | SignInError::Store(_)
+            | SignInError::Unsigned(_)
+            | SignInError::Unwritten(_)
+            | SignInError::NoRandomness(_) => TokenError::Problem(error.into()),
+        }
     }
 }
 

@@ -72,7 +72,14 @@ fn route(extensions: &Extensions) -> &str {
 
 /// Whether a password is hashed for it, which is made to be dear, or a token drawn.
 fn makes_hashes(method: &Method, extensions: &Extensions) -> bool {
-    method == Method::POST && matches!(route(extensions), "/api/v1/auth/token" | "/api/v1/users/")
+    const ROUTES: [&str; 5] = [
+        "/api/v1/auth/token",
+        "/api/v1/auth/password-reset",
+        "/api/v1/auth/password-reset/confirm",
+        "/api/v1/users/",
+        "/api/v1/users/me/password",
+    ];
+    method == Method::POST && ROUTES.contains(&route(extensions))
 }
 
 /// Whether it goes through all that a landlord or a lease has.

@@ -1,5 +1,6 @@
 //! The HTTP interface: the table of routes and what surrounds every request.
 
+pub mod accounts;
 pub mod amount;
 pub mod api_keys;
 pub mod auth;
@@ -62,6 +63,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
     tags(
         (name = "users", description = "People: landlords and renters"),
         (name = "sign-in", description = "Access and refresh tokens"),
+        (name = "account", description = "The own password, address, profile and second factor"),
         (name = "API keys", description = "For programs that act for a person"),
         (name = "bank accounts", description = "Where money comes from and goes to"),
         (name = "properties", description = "What is let"),
@@ -79,11 +81,22 @@ struct Document;
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(users::create_user))
-        .routes(routes!(users::read_me))
+        .routes(routes!(users::read_me, accounts::email::update_me))
         .routes(routes!(users::read_user))
         .routes(routes!(users::list_users))
         .routes(routes!(auth::create_token))
         .routes(routes!(auth::revoke_token))
+        .routes(routes!(accounts::password::change_password))
+        .routes(routes!(accounts::password::request_password_reset))
+        .routes(routes!(accounts::password::confirm_password_reset))
+        .routes(routes!(accounts::email::change_email))
+        .routes(routes!(accounts::email::send_email_verification))
+        .routes(routes!(accounts::email::confirm_email))
+        .routes(routes!(accounts::second_factor::read_second_factor, accounts::second_factor::begin_second_factor))
+        .routes(routes!(accounts::second_factor::confirm_second_factor))
+        .routes(routes!(accounts::second_factor::disable_second_factor))
+        .routes(routes!(accounts::second_factor::renew_recovery_codes))
+        .routes(routes!(accounts::second_factor::remove_second_factor))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
         .routes(routes!(api_keys::read_api_key))
         .routes(routes!(api_keys::revoke_api_key))

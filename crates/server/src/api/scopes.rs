@@ -29,6 +29,18 @@ pub enum Access {
 pub fn access(operation_id: &str) -> Option<Access> {
     let scope = match operation_id {
         "create_user" | "create_token" | "revoke_token" | "read_health" | "read_readiness" => return Some(Access::Open),
+        // Whoever has the link reads the person's mail.
+        "request_password_reset" | "confirm_password_reset" | "confirm_email" => return Some(Access::Open),
+        "update_me"
+        | "change_password"
+        | "change_email"
+        | "send_email_verification"
+        | "read_second_factor"
+        | "begin_second_factor"
+        | "confirm_second_factor"
+        | "disable_second_factor"
+        | "renew_recovery_codes"
+        | "remove_second_factor" => return Some(Access::SignedIn),
         "create_api_key" | "list_api_keys" | "read_api_key" | "revoke_api_key" | "advance_clock" => {
             return Some(Access::SignedIn);
         }

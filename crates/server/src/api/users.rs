@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::accounts::email::{ask, counts_as_verified, email_taken};
 use super::auth::Caller;
 use super::created;
 use super::error::{ApiError, FieldErrors};
@@ -129,14 +130,14 @@ async fn enroll(app: &App, person: Person) -> Result<User, ApiError> {
     };
     let mut tx = app.db.begin().await?;
     let new = NewUser { user: &user, email_key: &person.email.key(), password_hash: &password_hash };
-    users::insert(&mut tx, new).await.map_err(|error| {
-        if error.breaks("users_email") {
-            ApiError::conflict("email_taken", "somebody has signed up with this e-mail address already")
-        } else {
-            error.into()
-        }
-    })?;
+    users::insert(&mut tx, new)
+        .await
+        .map_err(|error| if error.breaks("users_email") { email_taken() } else { error.into() })?;
+    if app.mail.reaches_people() {
+        ask(app, &mut tx, user.id, &person.email).await?;
+    }
     tx.commit().await?;
+    app.mail.bell.ring();
     Ok(user)
 }
 
@@ -182,7 +183,7 @@ pub struct EmailQuery {
 /// List people of a role.
 ///
 /// Those with whom the caller shares a lease; administrators see all. With `email` a landlord finds the one person with
-/// exactly that address, to name as a new renter.
+/// exactly that address, to name as a new renter; where the server sends mail, only one who has confirmed it.
 #[utoipa::path(
     get,
     path = "/users/role/{role}",
@@ -201,19 +202,20 @@ pub async fn list_users(
     // Whoever asks for an address is about to sign a lease with that person.
     let mut tx = if by.email.is_some() { app.db.begin_read().await? } else { app.db.begin_stale_read().await? };
     let found = match by.email {
-        Some(email) => find_by_email(&mut tx, caller, role.0, &email).await?,
+        Some(email) => find_by_email(&app, &mut tx, caller, role.0, &email).await?,
         None if caller.is_admin() => users::list_by_role(&mut tx, role.0, wanted.page()).await?,
         None => users::list_on_common_leases(&mut tx, caller.user_id, role.0, wanted.page()).await?,
     };
     Ok(Json(wanted.list(found, |user| user.id.0, UserView::from)))
 }
 
-async fn find_by_email(tx: &mut Tx, caller: Caller, role: Role, email: &str) -> Result<Vec<User>, ApiError> {
+async fn find_by_email(app: &App, tx: &mut Tx, caller: Caller, role: Role, email: &str) -> Result<Vec<User>, ApiError> {
     let email = Email::parse(email).map_err(|invalid| ApiError::bad_query("email", invalid))?;
     let Some(found) = users::find_by_email(tx, role, &email.key()).await? else { return Ok(Vec::new()) };
     let may_see = match caller.role {
         Role::Admin => true,
-        Role::Landlord => role != Role::Admin,
+        // Whoever signed up with somebody else's address is not to be taken for that person.
+        Role::Landlord => role != Role::Admin && counts_as_verified(app, tx, found.id).await?,
         Role::Renter => users::share_a_lease(tx, caller.user_id, found.id).await?,
     };
     Ok(if may_see { vec![found] } else { Vec::new() })

@@ -25,6 +25,7 @@ pub async fn serve(database: &Database, args: &ServeArgs) -> anyhow::Result<()> 
         workers: args.workers && !args.no_workers,
         metrics_listen: args.work.metrics_listen,
         webhook_allow: args.work.webhook_allow.clone(),
+        mail: args.work.mail.resolve(&database.url)?,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;
@@ -55,6 +56,7 @@ pub async fn worker(database: &Database, work: WorkArgs) -> anyhow::Result<()> {
         workers: true,
         metrics_listen: work.metrics_listen,
         webhook_allow: work.webhook_allow,
+        mail: work.mail.resolve(&database.url)?,
     };
     let mut stop = StopSignals::watch()?;
     let running = Running::start(opened, database, Clock::default(), manner).await?;

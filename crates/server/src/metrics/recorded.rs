@@ -29,6 +29,8 @@ pub struct Recorded {
     pub autopay: Autopay,
     /// What is sent to webhooks.
     pub webhooks: Webhooks,
+    /// What becomes of mail.
+    pub mail: Mail,
 }
 
 impl Recorded {
@@ -45,6 +47,7 @@ impl Recorded {
             daily_pass: DailyPass::new(registry),
             autopay: Autopay::new(registry),
             webhooks: Webhooks::new(registry),
+            mail: Mail::new(registry),
         }
     }
 }
@@ -346,5 +349,25 @@ impl Webhooks {
         if let Some(counter) = self.attempts.get(outcome as usize) {
             counter.increment(1);
         }
+    }
+}
+
+/// What becomes of mail.
+pub struct Mail {
+    /// The mail server has it, or it is a file.
+    pub sent: Counter,
+    /// It is tried again.
+    pub put_off: Counter,
+    /// It was refused, or its time is over.
+    pub given_up: Counter,
+}
+
+impl Mail {
+    fn new(registry: &Registry) -> Mail {
+        let ended = |outcome| {
+            let help = "Tries to send a mail by how they ended: sent, put_off or given_up.";
+            registry.counter("directpay_mail_tries_total", help, &[("outcome", outcome)])
+        };
+        Mail { sent: ended("sent"), put_off: ended("put_off"), given_up: ended("given_up") }
     }
 }

@@ -4,12 +4,17 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use directpay_domain::id::WebhookId;
+use directpay_store::SealedText;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock::{self, NoRandomness};
+use crate::secrets::{Vault, VaultError};
 
+/// What they are sealed for.
+const PURPOSE: &str = "webhook";
 /// Bytes of each of the two secrets.
 const SECRET_BYTES: usize = 32;
 
@@ -26,13 +31,23 @@ impl Secret {
         Ok(Secret { shared: clock::random_bytes()?, seed: clock::random_bytes()? })
     }
 
-    /// As it is sealed.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        [self.shared, self.seed].concat()
+    /// Sealed so that it can be opened only in the row of webhook `id`.
+    pub fn seal(&self, vault: &Vault, id: WebhookId) -> Result<SealedText, VaultError> {
+        let mut bytes = [self.shared, self.seed].concat();
+        let sealed = vault.seal_for(PURPOSE, id.0, &bytes);
+        bytes.zeroize();
+        sealed
     }
 
-    /// Out of what was sealed.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Secret> {
+    /// Opens what signs for webhook `id`.
+    pub fn open(vault: &Vault, id: WebhookId, sealed: &SealedText) -> Result<Secret, VaultError> {
+        let mut bytes = vault.open_for(PURPOSE, id.0, sealed)?;
+        let secret = Secret::from_bytes(&bytes);
+        bytes.zeroize();
+        secret.ok_or(VaultError::Unopenable)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Secret> {
         let (shared, seed) = bytes.split_at_checked(SECRET_BYTES)?;
         Some(Secret { shared: shared.try_into().ok()?, seed: seed.try_into().ok()? })
     }
@@ -115,7 +130,7 @@ mod tests {
     #[test]
     fn every_secret_signs_and_what_was_sealed_is_the_same() {
         let (old, new) = (Secret::draw().unwrap(), Secret::draw().unwrap());
-        let again = Secret::from_bytes(&new.to_bytes()).unwrap();
+        let again = Secret::from_bytes(&[new.shared, new.seed].concat()).unwrap();
 
         assert_eq!((again.shared_text(), again.public_text()), (new.shared_text(), new.public_text()));
         let both = signatures(&[new.clone(), old.clone()], ID, TIMESTAMP, BODY);

@@ -22,7 +22,7 @@ use crate::app::{App, Bell};
 use crate::bank::BankConnection;
 use crate::clock::{self, Stopwatch};
 use crate::webhooks::courier::{Courier, Letter, Sent};
-use crate::webhooks::signing::signatures;
+use crate::webhooks::signing::{Secret, signatures};
 
 /// Deliveries under way in this process.
 const UNDER_WAY_MAX: usize = 128;
@@ -257,7 +257,7 @@ fn send(app: &App, desk: &Desk, delivery: Taken) {
 /// Signs and sends it.
 async fn attempt(app: &App, courier: &Courier, delivery: Taken) -> Sent {
     let Taken { lane, delivery_id, url, secret, previous, body, .. } = delivery;
-    let open = |sealed| app.vault.open_secret(lane.webhook_id, sealed);
+    let open = |sealed| Secret::open(&app.vault, lane.webhook_id, sealed);
     let secrets = match std::iter::once(&secret).chain(&previous).map(open).collect::<Result<Vec<_>, _>>() {
         Ok(secrets) => secrets,
         Err(error) => {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use directpay_domain::time::{DAY_US, SECOND_US};
-use directpay_store::access;
 use directpay_store::webhooks::deliveries;
+use directpay_store::{access, mail_links};
 
 use super::{Round, Shift};
 use crate::access::throttle::FORGOTTEN_AFTER_US;
@@ -16,6 +16,8 @@ pub(super) const PAUSE: Duration = Duration::from_secs(15 * 60);
 const DELIVERIES_KEPT_US: i64 = 30 * DAY_US;
 /// A deleted webhook keeps its row until nobody can be telling it something any more.
 const DELETED_KEPT_US: i64 = 3_600 * SECOND_US;
+/// Links are good for a day at most.
+const LINKS_KEPT_US: i64 = DAY_US;
 /// Rows in one transaction.
 const BATCH_MAX: i64 = 1000;
 
@@ -25,8 +27,9 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     loop {
         let mut tx = app.db.begin().await?;
         let removed = access::remove_expired(&mut tx, now_us, now_us - FORGOTTEN_AFTER_US, BATCH_MAX).await?;
+        let links = mail_links::remove_old(&mut tx, now_us - LINKS_KEPT_US, BATCH_MAX).await?;
         tx.commit().await?;
-        if removed == 0 {
+        if removed + links == 0 {
             break;
         }
     }

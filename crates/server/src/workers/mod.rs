@@ -9,6 +9,7 @@ mod deliver;
 mod feed;
 mod hand_over;
 mod housekeeping;
+mod mail;
 mod settle;
 mod submit;
 pub(crate) mod tell;
@@ -92,6 +93,7 @@ impl Workers {
         let day = Pause::bell(&app.calendar_bell);
         let signing = Pause { bell: Bell::default(), longest: checkpoint::PAUSE };
         let house = Pause { bell: Bell::default(), longest: housekeeping::PAUSE };
+        let post = Pause { bell: app.mail.bell.clone(), longest: mail::PAUSE };
         let mut claimants = vec![shift.claimant];
         let mut handles = vec![
             go_round("submit", &shift, &stopping, work, submit::round),
@@ -99,6 +101,7 @@ impl Workers {
             go_round("calendar", &shift, &stopping, day, calendar::round),
             go_round("checkpoint", &shift, &stopping, signing, checkpoint::round),
             go_round("housekeeping", &shift, &stopping, house, housekeeping::round),
+            go_round("mail", &shift, &stopping, post, mail::round),
             tokio::spawn(ring_for_others(app.clone(), stopping.clone())),
         ];
         if app.db.is_shared() {

@@ -1,5 +1,6 @@
 //! Bad input of every kind: each has its status, code and field, none is a 5xx, and none leaves a trace.
 
+mod account;
 mod api_keys;
 mod charges;
 mod clock;
@@ -102,6 +103,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         clock::add(&mut cases);
         api_keys::add(&mut cases);
         webhooks::add(&mut cases);
+        account::add(&mut cases, &home);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());
         app.come_to_rest().await;

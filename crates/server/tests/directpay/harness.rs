@@ -6,6 +6,7 @@
 mod answer;
 mod database;
 mod exposition;
+mod mail;
 mod receiver;
 mod visitor;
 
@@ -22,7 +23,9 @@ use directpay_domain::time::DAY_US;
 use directpay_domain::user::{Email, Password, Role};
 use directpay_server::autopay;
 use directpay_server::clock::{self, Clock, Stopwatch};
-use directpay_server::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, RateLimit, SecretsPlace};
+use directpay_server::config::{
+    BATCH_MAX, Database, DatabaseUrl, LimitArgs, MailCarrier, MailPlace, RateLimit, SecretsPlace,
+};
 use directpay_server::daily_pass::{self, LocalDay};
 use directpay_server::origin::TrustedProxies;
 use directpay_server::running::{self, Company, Manner, Running, SchemaPolicy, Server};
@@ -38,6 +41,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use self::answer::{Answer, Call, assert_id, assert_time, event_types, keys};
 use self::database::PostgresDatabase;
 pub(crate) use self::exposition::Exposition;
+pub(crate) use self::mail::{MailServer, from_base32, token_in};
 pub(crate) use self::receiver::{Doubt, Received, Receiver, Reply, Verifier};
 pub(crate) use self::visitor::{Home, ROUTING, Visitor, account, address, terms, with, without};
 
@@ -46,6 +50,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address that is free.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What links in mails begin with.
+pub(crate) const PUBLIC_URL: &str = "https://rent.example.com";
 
 /// What everybody's password is.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -64,6 +71,8 @@ pub(crate) struct Setting {
     pub(crate) limits: LimitArgs,
     pub(crate) trusted_proxies: &'static [&'static str],
     pub(crate) workers: bool,
+    /// Where mail goes by SMTP; into a folder if omitted.
+    pub(crate) mail_server: Option<SocketAddr>,
 }
 
 pub(crate) const AT_ONCE: Setting = Setting {
@@ -71,6 +80,7 @@ pub(crate) const AT_ONCE: Setting = Setting {
     limits: LimitArgs { rate_limit: RateLimit::Off, ..LimitArgs::DEFAULT },
     trusted_proxies: &[],
     workers: true,
+    mail_server: None,
 };
 /// The simulated bank takes its time.
 pub(crate) const IN_TIME: Setting = Setting { scale: DelayScale::AS_IT_IS, ..AT_ONCE };
@@ -145,9 +155,17 @@ impl TestApp {
     async fn start(url: DatabaseUrl, folder: TempDir, setting: Setting) -> TestApp {
         let database = Database { url, secrets: SecretsPlace::MadeIfMissing(folder.path().join("test.secrets")) };
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
-        let Setting { scale, limits, trusted_proxies, workers } = setting;
+        let Setting { scale, limits, trusted_proxies, workers, mail_server } = setting;
         let trusted_proxies: Vec<_> = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();
         let trusted_proxies = TrustedProxies::new(&trusted_proxies);
+        let mail = MailPlace {
+            carrier: match mail_server {
+                Some(address) => MailCarrier::Smtp(format!("smtp://{address}").parse().unwrap()),
+                None => MailCarrier::Folder(folder.path().join(mail::FOLDER)),
+            },
+            from: "Rent <rent@example.com>".parse().unwrap(),
+            public_url: PUBLIC_URL.parse().unwrap(),
+        };
         let clock = Clock::default();
         let running = Running::start(
             opened,
@@ -161,6 +179,7 @@ impl TestApp {
                 workers,
                 metrics_listen: Some(ANY),
                 webhook_allow: "127.0.0.0/8".parse().unwrap(),
+                mail,
             },
         )
         .await
@@ -296,14 +315,16 @@ impl TestApp {
         due_work(self.db(), &self.clock).await
     }
 
-    /// Waits until nothing happens any more by itself: all due work is done, and every event has its position in the feed.
+    /// Waits until nothing happens any more by itself: all due work is done, all mail is sent, and every event has its position in
+    /// the feed.
     pub(crate) async fn come_to_rest(&self) {
-        const WITHOUT_POSITION: &str = "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed)";
+        const UNDONE: &str =
+            "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed) + (SELECT COUNT(*) FROM outgoing_mail)";
         until("all is quiet", async || {
             let mut tx = self.db().begin_read().await.unwrap();
-            let (without_position,): (i64,) = tx.fetch_one(WITHOUT_POSITION, ()).await.unwrap();
+            let (undone,): (i64,) = tx.fetch_one(UNDONE, ()).await.unwrap();
             drop(tx);
-            without_position == 0 && self.due_work().await == 0
+            undone == 0 && self.due_work().await == 0
         })
         .await;
     }

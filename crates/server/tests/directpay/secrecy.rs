@@ -1,15 +1,17 @@
-//! A planted account number and password, and drawn API keys, are found nowhere: not in logs at trace level, not in answers (a key
-//! in one), not in the database.
+//! A planted account number and password, and drawn API keys, links, secrets of second factors and recovery codes, are found
+//! nowhere: not in logs at trace level, not in answers (what is shown once in one), not in the database.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use directpay_domain::time::SECOND_US;
+use directpay_server::access::totp;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::harness::{GET, Home, POST, TestApp, account, on_both, terms, until, with};
+use crate::harness::{GET, Home, PASSWORD, POST, TestApp, account, from_base32, on_both, terms, token_in, until, with};
 
 const NUMBER: &str = "48291736450918273";
 const OTHER_NUMBER: &str = "59302847561029384";
@@ -42,21 +44,32 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log.clone());
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
-    let keys = Mutex::new(Vec::new());
+    let (keys, links) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     on_both(async |app| {
         drive(app).await;
         let key = drive_with_a_key(app).await;
         keys.lock().unwrap().push(key.clone());
+        let drawn = drive_an_account(app).await;
         let planted = [PLANTED.as_slice(), &[key.secret(), key.random()]].concat();
+        let planted: Vec<_> = planted.into_iter().chain(drawn.all().map(String::as_str)).collect();
+        for secret in &drawn.shown {
+            assert_eq!(app.transcript().matches(secret.as_str()).count(), drawn.times(secret), "{secret} in answers");
+        }
+        for link in &drawn.links {
+            assert!(!app.transcript().contains(link), "a link is in an answer");
+        }
         assert_absent("answers", &PLANTED, app.transcript().as_bytes());
         for form in [key.secret(), key.random()] {
             assert_eq!(app.transcript().matches(form).count(), 1, "the key is in one answer");
         }
+        links.lock().unwrap().extend(drawn.all().cloned());
         for (table, text) in app.contents().await {
             assert_absent(&table, &planted, text.as_bytes());
         }
         let mut files = 0;
-        for file in std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        let folder = std::fs::read_dir(app.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        // Mail that became files stands in a folder of its own, and may say what mail says.
+        for file in folder.filter(|path| path.is_file()) {
             assert_absent(&file.display().to_string(), &planted, &std::fs::read(&file).unwrap());
             files += 1;
         }
@@ -67,6 +80,9 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
     assert!(100_000 < log.len(), "the log has {} bytes: nothing was captured", log.len());
     assert!(String::from_utf8_lossy(&log).contains("answered"));
     assert_absent("the log", &PLANTED, &log);
+    for secret in links.lock().unwrap().iter() {
+        assert_absent("the log", &[secret], &log);
+    }
     for key in keys.lock().unwrap().iter() {
         assert_absent("the log", &[key.secret(), key.random()], &log);
         // Requests by it are found by its id, and so are warnings about it.
@@ -141,6 +157,59 @@ async fn drive(app: &TestApp) {
     let home = app.home().await;
     pay(&home, &keeper.id, &keeper.token, &mine).await;
     app.token_by_refresh(&keeper.refresh_token).await.must(200);
+}
+
+/// What was drawn for an account.
+struct Drawn {
+    /// Shown in one answer: the secret of a second factor, and recovery codes.
+    shown: Vec<String>,
+    /// Only ever in a mail.
+    links: Vec<String>,
+}
+
+impl Drawn {
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.shown.iter().chain(&self.links)
+    }
+
+    /// The secret stands in its answer twice: alone, and in the URI.
+    fn times(&self, secret: &str) -> usize {
+        if self.shown.first().is_some_and(|first| first == secret) { 2 } else { 1 }
+    }
+}
+
+/// Links and second factors, used and not, sent where they belong and where they do not.
+async fn drive_an_account(app: &TestApp) -> Drawn {
+    let renter = app.sign_up("RENTER").await;
+    let me = |rest: &str| format!("/api/v1/users/me/{rest}");
+    let reset = "/api/v1/auth/password-reset";
+    for _ in 0..2 {
+        app.call(POST, reset).json(&json!({"email": renter.email})).send().await.must(202);
+    }
+    renter.post(&me("email"), &json!({"email": "moves@example.com", "password": PASSWORD})).await.must(202);
+    let resets = app.mails(&renter.email, "Set a new password", 2).await;
+    let moves = app.mails("moves@example.com", "Confirm your e-mail address", 1).await;
+    let links: Vec<_> = resets.iter().chain(&moves).map(|mail| token_in(mail)).collect();
+    let confirm = format!("{reset}/confirm");
+    app.call(POST, &confirm).json(&json!({"token": links[2], "new_password": SECRET})).send().await.must(422);
+    app.call(POST, &confirm).json(&json!({"token": links[0], "new_password": links[0]})).send().await.must(200);
+    app.call(POST, &confirm).json(&json!({"token": links[1], "new_password": SECRET})).send().await.must(422);
+    app.call(POST, &confirm).json(&json!({"token": [links[1]], "new_password": SECRET})).send().await.must(422);
+    app.call(POST, "/api/v1/auth/email/confirm").json(&json!({"token": links[2]})).send().await.must(200);
+    let renter = app.sign_in("moves@example.com", &links[0], renter.id).await;
+    let begun = renter.post(&me("second-factor"), &json!({"password": links[0]})).await.must(201);
+    let secret = begun.text_of("secret");
+    let code = totp::code_at(&from_base32(&secret), app.clock.process_us() / SECOND_US);
+    renter.post(&me("second-factor/confirm"), &json!({"code": secret})).await.must(422);
+    let on = renter.post(&me("second-factor/confirm"), &json!({"code": code})).await.must(200);
+    let codes = on["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned());
+    let shown: Vec<_> = [secret].into_iter().chain(codes).collect();
+    let form = |otp| {
+        [("grant_type", "password"), ("username", "moves@example.com"), ("password", links[0].as_str()), ("otp", otp)]
+    };
+    app.call(POST, "/api/v1/auth/token").form(&form(shown[1].as_str())).send().await.must(200);
+    app.call(POST, "/api/v1/auth/token").form(&form(shown[1].as_str())).send().await.must(400);
+    Drawn { shown, links }
 }
 
 /// Everything in which a key goes in, where it belongs and where it does not.

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::SealedSecret;
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::sealed::SealedText;
 use crate::sql::{Sql, sql};
 use crate::values::Json;
 
@@ -127,9 +127,9 @@ pub struct Taken {
     /// Where to.
     pub url: String,
     /// What signs.
-    pub secret: SealedSecret,
+    pub secret: SealedText,
     /// What signs as well.
-    pub previous: Option<SealedSecret>,
+    pub previous: Option<SealedText>,
     /// Whether nothing was delivered lately although it was tried.
     pub is_failing: bool,
     /// The bytes.
@@ -249,8 +249,8 @@ pub async fn take(
             lane,
             delivery_id: DeliveryId(id),
             url: row.url,
-            secret: SealedSecret { sealed: row.sealed_secret, key_id: row.key_id },
-            previous: previous.map(|(sealed, key_id)| SealedSecret { sealed, key_id }),
+            secret: SealedText { sealed: row.sealed_secret, key_id: row.key_id },
+            previous: previous.map(|(sealed, key_id)| SealedText { sealed, key_id }),
             is_failing: row.is_failing,
             body,
             step,

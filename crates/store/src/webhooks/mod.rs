@@ -17,22 +17,14 @@ use uuid::Uuid;
 use crate::db::Tx;
 use crate::error::{Page, StoreError};
 use crate::feed;
+use crate::sealed::SealedText;
 use crate::sql::{Sql, sql};
-
-/// What signs, sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedSecret {
-    /// Base64.
-    pub sealed: String,
-    /// Which key opens it.
-    pub key_id: String,
-}
 
 /// What signs, and by what anybody can verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
     /// The secrets.
-    pub secret: SealedSecret,
+    pub secret: SealedText,
     /// As it is told to receivers.
     pub public_key: String,
 }

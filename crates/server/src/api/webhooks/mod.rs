@@ -155,7 +155,7 @@ pub struct WebhookSecretView {
 /// What signs for a webhook, as it is shown and as it is kept.
 fn draw(app: &App, id: WebhookId) -> Result<(String, Signer), ApiError> {
     let secret = Secret::draw().map_err(|error| ApiError::internal(&error))?;
-    let sealed = app.vault.seal_secret(id, &secret)?;
+    let sealed = secret.seal(&app.vault, id)?;
     Ok((secret.shared_text(), Signer { secret: sealed, public_key: secret.public_text() }))
 }
 

@@ -13,7 +13,7 @@ use directpay_domain::rail::DelayScale;
 use self::visitor::Visitor;
 use super::{serve, verify};
 use crate::clock::Clock;
-use crate::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, SecretsPlace};
+use crate::config::{BATCH_MAX, Database, DatabaseUrl, LimitArgs, MailArgs, SecretsPlace};
 use crate::origin::TrustedProxies;
 use crate::running::{self, Company, Manner, Running, SchemaPolicy, Server, StopSignals};
 use crate::webhooks::addresses::Allowed;
@@ -51,6 +51,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         workers: true,
         metrics_listen: None,
         webhook_allow: Allowed::default(),
+        mail: MailArgs::default().resolve(&database.url)?,
     };
     let running = Running::start(opened, &database, Clock::default(), manner).await?;
     let server = Server::start(&running.app, args.listen).await?;
