@@ -296,7 +296,7 @@ fn what_became_of_a_deposit_can_be_corrected_item_by_item() {
         assert_eq!(of.balance().await, "-300.00");
         of.home
             .landlord
-            .post(&void(&of.deposit_charge), &with(&why, "idempotency_key", json!("deposit")))
+            .post(&void(&of.deposit_charge), &with(&why, "idempotency_key", json!("void-deposit")))
             .await
             .refuses(409, "deposit_returned");
     });

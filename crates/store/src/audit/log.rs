@@ -20,6 +20,9 @@ use crate::sql::Sql;
 /// Holes that are counted through; what claims to stand further on is not believed.
 const HOLE_MAX: i64 = 100_000;
 
+/// Statements whose events are looked at together while they wait for positions.
+const STATEMENTS: i64 = 32;
+
 /// A root that somebody kept elsewhere.
 #[derive(Debug, Clone)]
 pub struct Kept {
@@ -46,16 +49,15 @@ struct Walked {
 }
 
 impl Walked {
-    /// What is wrong with it by itself.
-    fn breach(&self) -> Option<String> {
-        let Walked { position, stream_id, sequence, stream, event_type, occurred_at, body, hash, before, is_owned } =
-            self;
+    /// What is wrong with it by itself; `place` says where it stands.
+    fn breach(&self, place: &str) -> Option<String> {
+        let Walked { stream_id, sequence, stream, event_type, occurred_at, body, hash, before, is_owned, .. } = self;
         let (Some(stream), Some(event_type), Some(occurred_at), Some(body), Some(hash)) =
             (stream, event_type, occurred_at, body, hash)
         else {
-            return Some(format!("event {sequence} of {stream_id} at position {position} is gone"));
+            return Some(format!("event {sequence} of {stream_id}, {place}, is gone"));
         };
-        let name = format!("{} {stream_id}, event {sequence}, position {position}", stream.to_lowercase());
+        let name = format!("{} {stream_id}, event {sequence}, {place}", stream.to_lowercase());
         let before = match (before, sequence) {
             (None, 1) => Digest::ZERO,
             (None, _) => return Some(format!("{name}: event {} before it is missing", sequence - 1)),
@@ -74,6 +76,7 @@ impl Walked {
 /// wrong with one, and with those that were `kept` elsewhere. `progress` is told how far it is.
 pub(super) async fn check(
     tx: &mut Tx,
+    is_shared: bool,
     kept: &[Kept],
     objection: impl Fn(&Checkpoint) -> Option<String>,
     mut progress: impl FnMut(u64),
@@ -86,7 +89,7 @@ pub(super) async fn check(
         let Some(last) = rows.last() else { break };
         after = last.position;
         for row in &rows {
-            chain.note(row.breach());
+            chain.note(row.breach(&format!("position {}", row.position)));
             if tree.reach(tx, row.position, &objection).await? {
                 let hash = row.hash.map_or(Digest::ZERO, Hash::digest);
                 tree.add(tx, hash, &objection).await?;
@@ -96,6 +99,9 @@ pub(super) async fn check(
         progress(u64::try_from(from).unwrap_or(0));
     }
     tree.end(tx, &objection).await?;
+    if is_shared {
+        waiting(tx, &mut chain).await?;
+    }
     Ok(vec![chain, heads(tx).await?, tree.check])
 }
 
@@ -115,6 +121,27 @@ async fn page(tx: &mut Tx, after: i64) -> Result<Vec<Walked>, StoreError> {
                    ORDER BY f.position",
     };
     Ok(tx.fetch_all(PAGE_OF, (after, PAGE)).await?)
+}
+
+/// What waits for its position, which only PostgreSQL knows, is in no tree yet; the chains hold it already.
+async fn waiting(tx: &mut Tx, chain: &mut Check) -> Result<(), StoreError> {
+    const WAITING: &str = "
+        SELECT w.id AS position, w.stream_id, w.sequence, e.stream, e.event_type, e.occurred_at, e.body, e.hash,
+            b.hash AS before, EXISTS (SELECT 1 FROM payments p WHERE p.id = w.stream_id)
+                OR EXISTS (SELECT 1 FROM lease_accounts a WHERE a.lease_id = w.stream_id) AS is_owned
+        FROM (SELECT n.id, q.stream_id, q.sequence
+              FROM (SELECT id, stream_ids, sequences FROM feed_waiting WHERE $1 < id ORDER BY id LIMIT $2) n
+              CROSS JOIN LATERAL unnest(n.stream_ids, n.sequences) AS q(stream_id, sequence)) w
+        LEFT JOIN events e ON e.stream_id = w.stream_id AND e.sequence = w.sequence
+        LEFT JOIN events b ON b.stream_id = w.stream_id AND b.sequence = w.sequence - 1
+        ORDER BY w.id";
+    let mut after = 0;
+    loop {
+        let rows: Vec<Walked> = tx.fetch_all(WAITING, (after, STATEMENTS)).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.position;
+        rows.iter().for_each(|row| chain.note(row.breach("without a position yet")));
+    }
 }
 
 /// The tree as it grows from what is stored, beside what was signed of it.

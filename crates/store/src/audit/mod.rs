@@ -87,7 +87,7 @@ pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result
     checks.extend(totals::check(&mut tx).await?);
     checks.extend(feed::check(&mut tx, db.is_shared()).await?);
     checks.push(webhooks::check(&mut tx).await?);
-    checks.extend(log::check(&mut tx, &[], |_| None, |_| {}).await?);
+    checks.extend(log::check(&mut tx, db.is_shared(), &[], |_| None, |_| {}).await?);
     checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
     Ok(Audit { checks })
 }
@@ -104,7 +104,7 @@ pub async fn audit_log(
     let mut tx = db.begin_read().await?;
     tx.for_the_audit().await?;
     let total = u64::try_from(positions::head(&mut tx).await?).unwrap_or(0);
-    let mut checks = log::check(&mut tx, kept, objection, |done| progress(done, total)).await?;
+    let mut checks = log::check(&mut tx, db.is_shared(), kept, objection, |done| progress(done, total)).await?;
     let places = feed::places(&mut tx, db.is_shared()).await?;
     checks.extend(places.into_iter().map(|check| Check { examined: total, ..check }));
     Ok(Audit { checks })

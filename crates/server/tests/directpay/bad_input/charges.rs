@@ -42,7 +42,7 @@ pub(super) fn charges(cases: &mut Cases, home: &Home<'_>) {
     ] {
         cases.invalid(Landlord, &path("extras"), with(&extra, field, value), &[(field, code)]);
     }
-    let rent = json!({"rent_amount": "1600.00", "effective_date": "2090-01-01", "idempotency_key": "k"});
+    let rent = json!({"rent_amount": "1600.00", "effective_date": "2090-01-01"});
     for (field, value, code) in [
         ("rent_amount", json!("ten"), "malformed"),
         ("effective_date", json!("2020-01-01"), "not_in_future"),
@@ -51,7 +51,7 @@ pub(super) fn charges(cases: &mut Cases, home: &Home<'_>) {
         cases.invalid(Landlord, &path("rent-changes"), with(&rent, field, value), &[(field, code)]);
     }
     for rest in [&format!("charges/{NOTHING_ELSE}/void"), "charges/x/void"] {
-        cases.add(Landlord, POST, &path(rest), Json(json!({"reason": "x", "idempotency_key": "k"})), 404, "not_found");
+        cases.add(Landlord, POST, &path(rest), Json(json!({"reason": "x"})), 404, "not_found");
     }
     let end = json!({"end_date": "2090-01-01"});
     cases.add(Landlord, POST, &path(&format!("extras/{NOTHING_ELSE}/end")), Json(end), 404, "not_found");

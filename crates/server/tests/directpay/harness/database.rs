@@ -65,7 +65,8 @@ impl TestApp {
         let tables: Vec<(String,)> = tx.fetch_all(list, ()).await.unwrap();
         assert!(15 <= tables.len(), "{tables:?}");
         let mut contents = BTreeMap::new();
-        for (table,) in tables {
+        // A worker signs what was written before, whenever it is due.
+        for (table,) in tables.into_iter().filter(|(table,)| !table.starts_with("log_")) {
             let sql = if is_postgres {
                 format!("SELECT COALESCE(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM {table} t")
             } else {
