@@ -342,12 +342,20 @@ impl LimitArgs {
     /// What holds unless somebody says otherwise.
     pub const DEFAULT: LimitArgs = LimitArgs {
         rate_limit: RateLimit::On,
-        limit_per_key: NonZeroU32::new(1200).unwrap(),
-        limit_per_user: NonZeroU32::new(600).unwrap(),
-        limit_per_address: NonZeroU32::new(6000).unwrap(),
-        limit_sign_ins: NonZeroU32::new(120).unwrap(),
-        limit_reports: NonZeroU32::new(60).unwrap(),
+        limit_per_key: requests(1200),
+        limit_per_user: requests(600),
+        limit_per_address: requests(6000),
+        limit_sign_ins: requests(120),
+        limit_reports: requests(60),
     };
+}
+
+/// At least one, so that nobody is locked out by a slip.
+const fn requests(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
 }
 
 /// Reads a network, or one address.
