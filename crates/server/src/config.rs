@@ -104,7 +104,7 @@ pub struct MailArgs {
     #[arg(long, env = "DIRECTPAY_MAIL_FOLDER", value_name = "FOLDER")]
     pub mail_folder: Option<PathBuf>,
 
-    /// Where people reach this server, such as https://rent.example.com; links begin with it. Needed for SMTP
+    /// The https address by which people reach this server; links begin with it. Needed for SMTP
     #[arg(long, env = "DIRECTPAY_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 }
