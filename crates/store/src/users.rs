@@ -142,6 +142,13 @@ pub async fn lock(tx: &mut Tx, id: UserId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Holds a person's row until the transaction ends, and says by what the password is known now.
+pub async fn hold_password(tx: &mut Tx, id: UserId) -> Result<Option<String>, StoreError> {
+    const HOLD: crate::sql::Sql = crate::sql::sql!("SELECT password_hash FROM users WHERE id = $1", for_update);
+    let row: Option<(String,)> = tx.fetch_optional(HOLD, (id.0,)).await?;
+    Ok(row.map(|(password_hash,)| password_hash))
+}
+
 /// Whether two people are parties to a common lease.
 pub async fn share_a_lease(tx: &mut Tx, one: UserId, other: UserId) -> Result<bool, StoreError> {
     let (shares,): (bool,) = tx

@@ -103,7 +103,7 @@ pub async fn prove(app: &App, email: &str, password: &str, origin: Origin) -> Re
     let stored = found.as_ref().map(|credentials| credentials.password_hash.clone());
     let is_right = app.passwords.verify(normalized, stored).await?;
     let credentials = found.filter(|_| is_right).ok_or(SignInError::Denied)?;
-    Ok(Proven { user_id: UserId(credentials.id), subjects })
+    Ok(Proven { user_id: UserId(credentials.id), password_hash: credentials.password_hash, subjects })
 }
 
 /// Counts a try to have a password reset: apart from sign-ins, so that neither slows the other down.
@@ -115,12 +115,22 @@ pub async fn count_reset(app: &App, email: &str, origin: Origin) -> Result<(), S
 pub struct Proven {
     /// Whose.
     pub user_id: UserId,
+    /// By what the password was known when it was compared.
+    password_hash: String,
     subjects: Subjects,
 }
 
 impl Proven {
-    /// The try was a success: failures before it are forgotten.
-    pub async fn forget_failures(&self, tx: &mut Tx) -> Result<(), StoreError> {
+    /// The try was a success, if the password is still the same: comparing takes a while, and whoever set another one meanwhile
+    /// has ended what the old one opens. The person's row is held; failures before are forgotten.
+    pub async fn accept(&self, tx: &mut Tx) -> Result<(), SignInError> {
+        if users::hold_password(tx, self.user_id).await?.as_ref() != Some(&self.password_hash) {
+            return Err(SignInError::Denied);
+        }
+        Ok(self.forget_failures(tx).await?)
+    }
+
+    async fn forget_failures(&self, tx: &mut Tx) -> Result<(), StoreError> {
         access::clear_failures(tx, &self.subjects.pair_key).await?;
         access::clear_failures(tx, &self.subjects.email_key).await?;
         // Others behind the same address may have failed: only this try is taken back.
@@ -252,7 +262,7 @@ async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
     request_id::is_of(user_id, None);
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    proven.forget_failures(&mut tx).await?;
+    proven.accept(&mut tx).await?;
     let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
     let family = clock::new_id();
     let address_key = &proven.subjects.origin_key;

@@ -123,7 +123,7 @@ pub async fn change_email(
     if owner.is_some_and(|owner| owner.id != user.id) {
         return Err(email_taken());
     }
-    proven.forget_failures(&mut tx).await?;
+    proven.accept(&mut tx).await?;
     ask(&app, &mut tx, user.id, &email).await?;
     tx.commit().await?;
     app.mail.bell.ring();
@@ -216,6 +216,8 @@ pub async fn confirm_email(
     let not_good = || ApiError::invalid("token", not_good());
     let mut tx = app.db.begin().await?;
     let link = mail_links::find(&mut tx, &token_hash, Purpose::Email, now_us).await?.ok_or_else(not_good)?;
+    // People before their links, as everywhere.
+    users::lock(&mut tx, link.user_id).await?;
     if !mail_links::spend(&mut tx, &token_hash, now_us).await? {
         return Err(not_good());
     }

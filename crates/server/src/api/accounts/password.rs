@@ -62,7 +62,7 @@ pub async fn change_password(
     let (user, proven) = prove(&app, caller, "current_password", &request.current_password, origin).await?;
     let password_hash = hash(&app, new, &user).await?;
     let mut tx = app.db.begin().await?;
-    proven.forget_failures(&mut tx).await?;
+    proven.accept(&mut tx).await?;
     set(&app, &mut tx, &user, &password_hash, caller.session).await?;
     tx.commit().await?;
     app.mail.bell.ring();
@@ -78,12 +78,15 @@ async fn hash(app: &App, password: Password, user: &User) -> Result<String, ApiE
     })
 }
 
-/// Sets the password, ends all sessions but `kept`, and tells the person.
+/// Sets the password, ends all sessions but `kept` and all links that are on their way, also one that was to make another address the
+/// person's, and tells the person.
 async fn set(app: &App, tx: &mut Tx, user: &User, password_hash: &str, kept: Option<Uuid>) -> Result<(), ApiError> {
     let now_us = app.clock.process_us();
     users::set_password(tx, user.id, password_hash).await?;
     access::revoke_others(tx, user.id, kept, now_us).await?;
-    mail_links::void(tx, user.id, Purpose::PasswordReset).await?;
+    for purpose in [Purpose::PasswordReset, Purpose::Email] {
+        mail_links::void(tx, user.id, purpose).await?;
+    }
     let keys = api_keys::count_usable(tx, user.id, now_us).await?;
     let letter = letters::password_changed(app.mail.public_url(), &user.email, keys);
     mail::queue(app, tx, &letter, mail::NOTICE_US).await?;
@@ -122,6 +125,9 @@ pub async fn request_password_reset(
     let drawn = links::draw().map_err(|error| ApiError::internal(&error))?;
     // From here on whoever is nobody costs the same statements and the same mail, which then goes to nobody.
     let mut tx = app.db.begin().await?;
+    let found = users::find_by_address(&mut tx, &email.key()).await?;
+    // Of several at once one waits and counts the others' links; who has got another address meanwhile has this one no more.
+    users::lock(&mut tx, found.map_or(Uuid::nil().into(), |user| user.id)).await?;
     let found = users::find_by_address(&mut tx, &email.key()).await?;
     let user_id = found.as_ref().map(|user| user.id);
     let sent = mail_links::count_since(
@@ -193,6 +199,8 @@ pub async fn confirm_password_reset(
     let (Some(user), Some(new)) = (user, new) else { return Err(errors.into_error()) };
     let password_hash = hash(&app, new, &user).await?;
     let mut tx = app.db.begin().await?;
+    // People before their links, as everywhere.
+    users::lock(&mut tx, user.id).await?;
     if !mail_links::spend(&mut tx, &token_hash, now_us).await? {
         return Err(ApiError::invalid("token", not_good()));
     }

@@ -123,7 +123,7 @@ pub async fn begin_second_factor(
 ) -> Result<Response, ApiError> {
     let (user, proven) = prove(&app, caller, "password", &request.password, origin).await?;
     let mut tx = app.db.begin().await?;
-    proven.forget_failures(&mut tx).await?;
+    proven.accept(&mut tx).await?;
     let begun = second_factor::begin(&app, &mut tx, user.id).await?;
     let secret = begun.ok_or_else(|| ApiError::conflict("second_factor_on", "a second factor is on already"))?;
     tx.commit().await?;
@@ -244,7 +244,7 @@ pub async fn renew_recovery_codes(
 ) -> Result<Json<RecoveryCodesView>, ApiError> {
     let (user, proven) = prove_both(&app, caller, &request, origin).await?;
     let mut tx = app.db.begin().await?;
-    proven.forget_failures(&mut tx).await?;
+    proven.accept(&mut tx).await?;
     // An administrator may have taken it away meanwhile.
     second_factors::hold(&mut tx, user.id).await?.ok_or_else(is_off)?;
     let recovery_codes = second_factor::renew_recovery_codes(&app, &mut tx, user.id).await?;
@@ -275,6 +275,9 @@ pub async fn remove_second_factor(
 ) -> Result<Json<SecondFactorView>, ApiError> {
     caller.must_be_admin()?;
     must_be_signed_in(&app, caller).await?;
+    if id == caller.user_id {
+        return Err(ApiError::forbidden("turn off your own with your password and a code"));
+    }
     take_away(&app, caller, id, None).await
 }
 
@@ -286,7 +289,7 @@ async fn take_away(
 ) -> Result<Json<SecondFactorView>, ApiError> {
     let mut tx = app.db.begin().await?;
     if let Some(proven) = proven {
-        proven.forget_failures(&mut tx).await?;
+        proven.accept(&mut tx).await?;
     }
     let user = users::find(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     if !second_factors::remove(&mut tx, id).await? {

@@ -42,7 +42,7 @@ pub(super) fn charges(cases: &mut Cases, home: &Home<'_>) {
     ] {
         cases.invalid(Landlord, &path("extras"), with(&extra, field, value), &[(field, code)]);
     }
-    let rent = json!({"rent_amount": "1600.00", "effective_date": "2090-01-01"});
+    let rent = json!({"rent_amount": "1600.00", "effective_date": "2090-01-01", "idempotency_key": "k"});
     for (field, value, code) in [
         ("rent_amount", json!("ten"), "malformed"),
         ("effective_date", json!("2020-01-01"), "not_in_future"),
