@@ -149,7 +149,7 @@ impl Desk {
             let left: Vec<Lane> = state.under_way.keys().copied().collect();
             (state.ended.clone(), left)
         };
-        if left.is_empty() && ended.is_empty() {
+        if left.is_empty() {
             return Ok(());
         }
         let now_us = app.clock.process_us();

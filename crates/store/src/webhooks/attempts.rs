@@ -1,6 +1,6 @@
 //! What came of attempts: deliveries end or are tried again, lanes fall free, webhooks are disabled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use directpay_domain::id::{DeliveryId, WebhookId};
 use directpay_domain::webhook::{DeliveryStatus, DisabledBecause, Outcome};
@@ -69,37 +69,27 @@ pub async fn record(
     let disabled = judge_webhooks(tx, attempts, now_us, failing_since_us).await?;
     let held = hold(tx, by, attempts).await?;
     note(tx, attempts).await?;
-    // What was recorded before, by whoever took it up when this was late, ends no second time: the lane counts it once.
-    let mut waiting = still_waiting(tx, attempts).await?;
-    let ended: Vec<Option<DeliveryStatus>> = attempts
-        .iter()
-        .map(|attempt| {
-            match attempt.verdict {
-                Verdict::Delivered => Some(DeliveryStatus::Delivered),
-                Verdict::GivenUp => Some(DeliveryStatus::GivenUp),
-                Verdict::Again { .. } | Verdict::Gone => None,
-            }
-            .filter(|_| held.contains(&attempt.lane) && waiting.remove(&attempt.delivery_id.0))
-        })
-        .collect();
-    let mut tried: BTreeMap<Uuid, Tried> = BTreeMap::new();
-    for (attempt, status) in attempts.iter().zip(&ended) {
-        let id = attempt.delivery_id;
-        let waits = Tried { id, status: DeliveryStatus::Waiting.name(), ended_at: None };
-        let tried = tried.entry(id.0).or_insert(waits);
-        if let Some(status) = status {
-            *tried = Tried { id, status: status.name(), ended_at: Some(now_us) };
+    let ended = |attempt: &Attempt| match attempt.verdict {
+        Verdict::Delivered => Some(DeliveryStatus::Delivered),
+        Verdict::GivenUp => Some(DeliveryStatus::GivenUp),
+        Verdict::Again { .. } | Verdict::Gone => None,
+    };
+    let tried = attempts.iter().map(|attempt| {
+        let status = ended(attempt).filter(|_| held.contains(&attempt.lane));
+        Tried {
+            id: attempt.delivery_id,
+            status: status.unwrap_or(DeliveryStatus::Waiting).name(),
+            ended_at: status.map(|_| now_us),
         }
-    }
-    tx.execute_each(TRIED, &tried.into_values().collect::<Vec<_>>(), ()).await?;
+    });
+    tx.execute_each(TRIED, &tried.collect::<Vec<_>>(), ()).await?;
     let freed: Vec<Freed> = attempts
         .iter()
-        .zip(&ended)
-        .filter(|(attempt, _)| held.contains(&attempt.lane))
-        .map(|(attempt, ended)| Freed {
+        .filter(|attempt| held.contains(&attempt.lane))
+        .map(|attempt| Freed {
             webhook_id: attempt.lane.webhook_id,
             stream_id: attempt.lane.stream_id,
-            ended: i64::from(ended.is_some()),
+            ended: i64::from(ended(attempt).is_some()),
             due_at: match attempt.verdict {
                 Verdict::Again { due_us } => due_us,
                 Verdict::Delivered | Verdict::GivenUp | Verdict::Gone => now_us,
@@ -167,24 +157,6 @@ async fn hold(tx: &mut Tx, by: Uuid, attempts: &[Attempt]) -> Result<Vec<Lane>, 
     Ok(held.into_iter().map(|(webhook, stream_id)| Lane { webhook_id: WebhookId(webhook), stream_id }).collect())
 }
 
-/// Which of their deliveries have not ended.
-async fn still_waiting(tx: &mut Tx, attempts: &[Attempt]) -> Result<BTreeSet<Uuid>, StoreError> {
-    const WAITING: Sql = sql!(
-        "SELECT d.id FROM",
-        each(id uuid),
-        "webhook_deliveries d WHERE d.id =",
-        field(id),
-        "AND d.status = 'WAITING'"
-    );
-    #[derive(Serialize)]
-    struct Of {
-        id: DeliveryId,
-    }
-    let of: Vec<_> = attempts.iter().map(|attempt| Of { id: attempt.delivery_id }).collect();
-    let waiting: Vec<(Uuid,)> = tx.fetch_each(WAITING, &of, ()).await?;
-    Ok(waiting.into_iter().map(|(id,)| id).collect())
-}
-
 #[derive(Serialize)]
 struct AttemptRow<'a> {
     id: Uuid,
@@ -199,9 +171,7 @@ struct AttemptRow<'a> {
 async fn note(tx: &mut Tx, attempts: &[Attempt]) -> Result<(), StoreError> {
     const NOTE: Sql = sql!(
         insert(webhook_attempts: id uuid, delivery_id uuid, outcome text, status_code bigint, detail text,
-               started_at bigint, duration_us bigint),
-        // Of a commit whose outcome was not heard it is there already.
-        " ON CONFLICT (id) DO NOTHING"
+               started_at bigint, duration_us bigint)
     );
     let rows = attempts.iter().map(|attempt| AttemptRow {
         id: attempt.id,

@@ -178,7 +178,7 @@ macro_rules! with_waiting {
     };
 }
 
-/// Takes due deliveries, the longest due first but those of webhooks that fail behind all others, of no webhook in `full`, and of others as far as `admits` has places.
+/// Takes due deliveries, the longest due first, of no webhook in `full`, and of others as far as `admits` has places.
 pub async fn take(
     tx: &mut Tx,
     full: &[WebhookId],
@@ -198,7 +198,7 @@ pub async fn take(
              WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND ($5 OR w.failing_since IS NULL) AND NOT EXISTS (SELECT 1 FROM",
             rows(webhook_id uuid),
             "WHERE r.webhook_id = w.id)
-             ORDER BY w.failing_since IS NOT NULL, l.due_at, l.webhook_id, l.stream_id LIMIT $3"
+             ORDER BY l.due_at, l.webhook_id, l.stream_id LIMIT $3"
         )
         .sqlite,
         postgres: sql!(
@@ -214,7 +214,7 @@ pub async fn take(
              WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND ($5 OR w.failing_since IS NULL) AND NOT EXISTS (SELECT 1 FROM",
             rows(webhook_id uuid),
             "WHERE r.webhook_id = w.id)
-             ORDER BY w.failing_since IS NOT NULL, l.due_at, l.webhook_id, l.stream_id LIMIT $3"
+             ORDER BY l.due_at, l.webhook_id, l.stream_id LIMIT $3"
         )
         .postgres,
     };

@@ -88,6 +88,8 @@ pub struct BothFactors {
 }
 
 /// Read whether a second factor is on.
+///
+/// And how many recovery codes are left.
 #[utoipa::path(
     get,
     path = "/users/me/second-factor",
