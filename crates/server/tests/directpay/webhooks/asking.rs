@@ -243,6 +243,7 @@ fn what_is_deleted_gets_nothing_more() {
         time_passes(app).await;
         home.paid("two").await;
         // Somebody else is told, and it is not.
+        head(app).await;
         let (other, count) = (Receiver::willing().await, 3);
         hook(&home.landlord, &other).await;
         home.paid("three").await;
