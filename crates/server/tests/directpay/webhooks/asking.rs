@@ -129,6 +129,7 @@ fn a_webhook_begins_now_or_at_a_position_in_the_feed() {
         home.renter.post(HOOKS, &part).await.must(201);
         hook(&home.renter, &receivers[2]).await;
         home.paid("three").await;
+        head(app).await;
         let shown = feed(&home.renter).await;
         until("all has come", async || receivers[0].received().len() == shown.len()).await;
         let wanted: Vec<i64> = shown.iter().map(|event| event["position"].as_i64().unwrap()).collect();
