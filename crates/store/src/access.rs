@@ -205,8 +205,16 @@ pub async fn clear_failures(tx: &mut Tx, subject: &str) -> Result<(), StoreError
 
 /// Takes one failure back.
 pub async fn forgive_failure(tx: &mut Tx, subject: &str) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM sign_in_failures WHERE subject = $1 AND failures <= 1", (subject,)).await?;
-    tx.execute("UPDATE sign_in_failures SET failures = failures - 1 WHERE subject = $1", (subject,)).await?;
+    // Others take theirs back at the same time: what is left is looked at under the row's lock.
+    const HELD: Sql = sql!("SELECT failures FROM sign_in_failures WHERE subject = $1", for_update);
+    let held: Option<(i64,)> = tx.fetch_optional(HELD, (subject,)).await?;
+    match held {
+        Some((failures,)) if 1 < failures => {
+            tx.execute("UPDATE sign_in_failures SET failures = failures - 1 WHERE subject = $1", (subject,)).await?;
+        }
+        Some(_) => clear_failures(tx, subject).await?,
+        None => {}
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Sign-ins: refresh tokens, known addresses, counters of failures. Times are process time.
 
+use std::time::Duration;
+
 use directpay_domain::id::UserId;
 use directpay_domain::user::Role;
 use directpay_store::access::{self, NewFamily, RefreshToken};
@@ -123,6 +125,23 @@ fn failures_are_counted_in_a_row_and_begin_anew_after_a_while() {
         world.keep(async |tx| access::clear_failures(tx, "ada").await).await;
         assert_eq!(counted(0).await, None);
         assert_eq!(world.count("SELECT COUNT(*) FROM sign_in_failures").await, 1);
+    });
+}
+
+#[test]
+fn two_take_their_failures_back_at_the_same_time() {
+    on_both_engines(async |world| {
+        for now in [10, 20] {
+            world.keep(async |tx| access::count_failure(tx, "ada", now, 0).await).await;
+        }
+        let mut first = world.db.begin().await.unwrap();
+        access::forgive_failure(&mut first, "ada").await.unwrap();
+        let ends = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            first.commit().await.unwrap();
+        };
+        tokio::join!(world.keep(async |tx| access::forgive_failure(tx, "ada").await), ends);
+        assert_eq!(world.count("SELECT COUNT(*) FROM sign_in_failures").await, 0);
     });
 }
 
