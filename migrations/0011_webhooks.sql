@@ -85,7 +85,8 @@ CREATE TABLE webhook_lanes (
     stream_id UUID NOT NULL,
     waiting BIGINT NOT NULL,
     due_at BIGINT NOT NULL,
-    taken_by UUID,
+    -- By which taking; each has a name of its own.
+    taking UUID,
     CONSTRAINT webhook_lanes_key PRIMARY KEY (webhook_id, stream_id),
     CONSTRAINT webhook_lanes_waiting CHECK (0 <= waiting)
 ) /*sqlite: WITHOUT ROWID */ /*postgres: WITH (fillfactor = 70) */;

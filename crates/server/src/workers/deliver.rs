@@ -4,7 +4,7 @@
 //! few places, one that fails has a single one, and those that fail have half of all together: who never answers holds up
 //! nobody else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use directpay_domain::id::WebhookId;
 use directpay_domain::time::{DAY_US, SECOND_US};
 use directpay_domain::webhook::{Outcome, pause_us};
 use directpay_store::webhooks::attempts::{self, Attempt, Verdict};
-use directpay_store::webhooks::lanes::{self, Candidate, Lane, Take, Taken};
+use directpay_store::webhooks::lanes::{self, Candidate, Held, Take, Taken};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -45,15 +45,13 @@ pub(super) struct Desk(Arc<Parts>);
 
 struct Parts {
     courier: Courier,
-    /// This desk's name on what it has taken.
-    by: Uuid,
     bell: Bell,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    under_way: HashMap<Lane, Flight>,
+    under_way: HashMap<Held, Flight>,
     /// Attempts that are over and not recorded.
     ended: Vec<Attempt>,
     tasks: JoinSet<()>,
@@ -66,61 +64,65 @@ struct Flight {
     is_failing: bool,
 }
 
-impl State {
-    fn failing(&self) -> usize {
-        self.under_way.values().filter(|flight| flight.is_failing).count()
+/// How many places are taken, and by whom.
+#[derive(Default)]
+struct Places {
+    all: usize,
+    failing: usize,
+    of: HashMap<WebhookId, Of>,
+}
+
+/// How many places a webhook has.
+#[derive(Default)]
+struct Of {
+    all: usize,
+    is_failing: bool,
+}
+
+impl Places {
+    /// As they are when `ended` is recorded.
+    fn without(state: &State, ended: &[Attempt]) -> Places {
+        let ended: HashSet<Held> = ended.iter().map(|attempt| attempt.held).collect();
+        let mut places = Places::default();
+        for (held, flight) in state.under_way.iter().filter(|(held, _)| !ended.contains(*held)) {
+            places.take(held.webhook_id, flight.is_failing);
+        }
+        places
+    }
+
+    fn take(&mut self, webhook: WebhookId, is_failing: bool) {
+        let of = self.of.entry(webhook).or_default();
+        of.all += 1;
+        of.is_failing |= is_failing;
+        self.all += 1;
+        self.failing += usize::from(is_failing);
     }
 
     /// Webhooks that have all the places there are for them.
     fn full(&self) -> Vec<WebhookId> {
-        let mut of: HashMap<WebhookId, (usize, bool)> = HashMap::new();
-        for (lane, flight) in &self.under_way {
-            let (count, is_failing) = of.entry(lane.webhook_id).or_default();
-            *count += 1;
-            *is_failing |= flight.is_failing;
-        }
-        let is_full = |(_, (count, is_failing)): &(WebhookId, (usize, bool))| *is_failing || OF_ONE_MAX <= *count;
-        of.into_iter().filter(is_full).map(|(webhook, _)| webhook).collect()
-    }
-}
-
-/// How many places are taken, and by whom.
-struct Places {
-    all: usize,
-    failing: usize,
-    of: HashMap<WebhookId, usize>,
-}
-
-impl Places {
-    fn of(state: &State) -> Places {
-        let mut of: HashMap<WebhookId, usize> = HashMap::new();
-        for lane in state.under_way.keys() {
-            *of.entry(lane.webhook_id).or_default() += 1;
-        }
-        Places { all: state.under_way.len(), failing: state.failing(), of }
+        let is_full = |(_, of): &(&WebhookId, &Of)| of.is_failing || OF_ONE_MAX <= of.all;
+        self.of.iter().filter(is_full).map(|(webhook, _)| *webhook).collect()
     }
 
     /// Gives a place to a delivery, if there is one.
     fn admit(&mut self, candidate: Candidate) -> bool {
-        let of_one = self.of.entry(candidate.webhook_id).or_default();
+        let of_one = self.of.get(&candidate.webhook_id).map_or(0, |of| of.all);
         let has_place = if candidate.is_failing {
-            *of_one < OF_ONE_FAILING_MAX && self.failing < FAILING_MAX
+            of_one < OF_ONE_FAILING_MAX && self.failing < FAILING_MAX
         } else {
-            *of_one < OF_ONE_MAX
+            of_one < OF_ONE_MAX
         };
         if !has_place || UNDER_WAY_MAX <= self.all {
             return false;
         }
-        *of_one += 1;
-        self.all += 1;
-        self.failing += usize::from(candidate.is_failing);
+        self.take(candidate.webhook_id, candidate.is_failing);
         true
     }
 }
 
 impl Desk {
     pub(super) fn new(courier: Courier) -> Desk {
-        Desk(Arc::new(Parts { courier, by: clock::new_id(), bell: Bell::default(), state: Mutex::default() }))
+        Desk(Arc::new(Parts { courier, bell: Bell::default(), state: Mutex::default() }))
     }
 
     /// Rings when there may be something to send, or a place for it.
@@ -144,18 +146,18 @@ impl Desk {
     pub(super) async fn finish(&self, app: &App) -> anyhow::Result<()> {
         let mut tasks = std::mem::take(&mut self.state().tasks);
         tasks.shutdown().await;
-        let (ended, left) = {
+        let (ended, held) = {
             let state = self.state();
-            let left: Vec<Lane> = state.under_way.keys().copied().collect();
-            (state.ended.clone(), left)
+            let held: Vec<Held> = state.under_way.keys().copied().collect();
+            (state.ended.clone(), held)
         };
-        if left.is_empty() {
+        if held.is_empty() && ended.is_empty() {
             return Ok(());
         }
         let now_us = app.clock.process_us();
         let mut tx = app.db.begin().await?;
-        attempts::record(&mut tx, self.0.by, &ended, now_us, now_us - FAILING_FOR_US).await?;
-        lanes::release(&mut tx, self.0.by, &left, now_us).await?;
+        attempts::record(&mut tx, &ended, now_us, now_us - FAILING_FOR_US).await?;
+        lanes::release(&mut tx, &held, now_us).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -192,31 +194,31 @@ async fn record_and_take(
     now_us: i64,
 ) -> anyhow::Result<(Vec<WebhookId>, Vec<Taken>)> {
     let mut tx = app.db.begin().await?;
-    let disabled = attempts::record(&mut tx, desk.0.by, ended, now_us, now_us - FAILING_FOR_US).await?;
-    let (full, with_failing) = {
-        let mut state = desk.state();
-        for attempt in ended {
-            state.under_way.remove(&attempt.lane);
-        }
-        (state.full(), state.failing() < FAILING_MAX)
-    };
-    let take = Take {
-        by: desk.0.by,
-        now_us,
-        until_us: now_us + CLAIM_US,
-        candidates: CANDIDATES_MAX,
-        of_one: i64::try_from(OF_ONE_MAX)?,
-        with_failing,
-    };
+    let disabled = attempts::record(&mut tx, ended, now_us, now_us - FAILING_FOR_US).await?;
     // Nobody else gives places away: they are noted when it is certain that the lanes are ours.
-    let mut places = Places::of(&desk.state());
-    let taken = lanes::take(&mut tx, &full, take, |candidate| places.admit(candidate)).await?;
+    let mut places = Places::without(&desk.state(), ended);
+    let (full, taking) = (places.full(), clock::new_id());
+    let mut taken = Vec::new();
+    // Who fails comes last, or many of them would hide everybody else.
+    for failing in [false, true] {
+        let take = Take {
+            taking,
+            now_us,
+            until_us: now_us + CLAIM_US,
+            candidates: CANDIDATES_MAX,
+            of_one: i64::try_from(OF_ONE_MAX)?,
+            failing,
+        };
+        taken.extend(lanes::take(&mut tx, &full, take, |candidate| places.admit(candidate)).await?);
+    }
     tx.commit().await?;
     let mut state = desk.state();
     // Attempts are recorded in the order in which they ended: what came since stands behind.
-    state.ended.drain(..ended.len());
+    for attempt in state.ended.drain(..ended.len()).collect::<Vec<_>>() {
+        state.under_way.remove(&attempt.held);
+    }
     for delivery in &taken {
-        state.under_way.insert(delivery.lane, Flight { is_failing: delivery.is_failing });
+        state.under_way.insert(delivery.held, Flight { is_failing: delivery.is_failing });
     }
     Ok((disabled, taken))
 }
@@ -227,8 +229,8 @@ fn send(app: &App, desk: &Desk, delivery: Taken) {
     let mut state = desk.state();
     while state.tasks.try_join_next().is_some() {}
     state.tasks.spawn(async move {
-        let (lane, delivery_id, step, was_failing) =
-            (delivery.lane, delivery.delivery_id, delivery.step, delivery.is_failing);
+        let Taken { held, delivery_id, step, is_failing: was_failing, .. } = delivery;
+        let url = delivery.url.clone();
         let (started_us, started) = (app.clock.process_us(), Stopwatch::start());
         let sent = attempt(&app, &working.0.courier, delivery).await;
         let elapsed = started.elapsed();
@@ -237,11 +239,12 @@ fn send(app: &App, desk: &Desk, delivery: Taken) {
         if verdict == Verdict::GivenUp {
             app.metrics.webhooks.given_up.increment(1);
         }
-        tracing::debug!(webhook_id = %lane.webhook_id, %delivery_id, outcome = sent.outcome.name(), "a webhook was tried");
+        tracing::debug!(webhook_id = %held.webhook_id, %delivery_id, outcome = sent.outcome.name(), "a webhook was tried");
         waiting.state().ended.push(Attempt {
             id: clock::new_id(),
-            lane,
+            held,
             delivery_id,
+            url,
             outcome: sent.outcome,
             status_code: sent.status_code.map(i64::from),
             detail: sent.detail,
@@ -256,13 +259,13 @@ fn send(app: &App, desk: &Desk, delivery: Taken) {
 
 /// Signs and sends it.
 async fn attempt(app: &App, courier: &Courier, delivery: Taken) -> Sent {
-    let Taken { lane, delivery_id, url, secret, previous, body, .. } = delivery;
-    let open = |sealed| Secret::open(&app.vault, lane.webhook_id, sealed);
+    let Taken { held, delivery_id, url, secret, previous, body, .. } = delivery;
+    let open = |sealed| Secret::open(&app.vault, held.webhook_id, sealed);
     let secrets = match std::iter::once(&secret).chain(&previous).map(open).collect::<Result<Vec<_>, _>>() {
         Ok(secrets) => secrets,
         Err(error) => {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(error, webhook_id = %lane.webhook_id, "the secrets of a webhook cannot be opened");
+            tracing::error!(error, webhook_id = %held.webhook_id, "the secrets of a webhook cannot be opened");
             return Sent::failed(Outcome::Unreachable, "its secret cannot be opened here");
         }
     };

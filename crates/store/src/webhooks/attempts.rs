@@ -1,13 +1,13 @@
 //! What came of attempts: deliveries end or are tried again, lanes fall free, webhooks are disabled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use directpay_domain::id::{DeliveryId, WebhookId};
 use directpay_domain::webhook::{DeliveryStatus, DisabledBecause, Outcome};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::lanes::{Lane, close_empty};
+use super::lanes::{Held, close_empty};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::sql::{Sql, sql};
@@ -33,10 +33,12 @@ pub enum Verdict {
 pub struct Attempt {
     /// Which; later ones are larger.
     pub id: Uuid,
-    /// Of which lane.
-    pub lane: Lane,
+    /// Of which lane, as it was taken for this.
+    pub held: Held,
     /// Of which delivery.
     pub delivery_id: DeliveryId,
+    /// Where to.
+    pub url: String,
     /// How it ended.
     pub outcome: Outcome,
     /// What the receiver answered, where it did.
@@ -53,12 +55,12 @@ pub struct Attempt {
     pub was_failing: bool,
 }
 
-/// Records attempts of `by`, lets go of their lanes, and disables webhooks that are gone or failed since `failing_since_us`.
+/// Records attempts, lets go of their lanes, and disables webhooks that are gone or failed since `failing_since_us`.
 ///
-/// A lane that somebody else has taken meanwhile is left to that one: it sends the same again. Says what was disabled.
+/// Nothing is recorded twice, whatever became of the commit of the first time. A lane that was taken anew meanwhile is left to
+/// whoever did: the same is sent again, and the attempt that came late is noted and decides nothing. Says what was disabled.
 pub async fn record(
     tx: &mut Tx,
-    by: Uuid,
     attempts: &[Attempt],
     now_us: i64,
     failing_since_us: i64,
@@ -66,16 +68,18 @@ pub async fn record(
     if attempts.is_empty() {
         return Ok(Vec::new());
     }
-    let disabled = judge_webhooks(tx, attempts, now_us, failing_since_us).await?;
-    let held = hold(tx, by, attempts).await?;
-    note(tx, attempts).await?;
+    let noted = note(tx, attempts).await?;
+    let attempts: Vec<&Attempt> = attempts.iter().filter(|attempt| noted.contains(&attempt.id)).collect();
+    let disabled = judge_webhooks(tx, &attempts, now_us, failing_since_us).await?;
+    let held = hold(tx, &attempts).await?;
+    let deciding: Vec<&Attempt> = attempts.into_iter().filter(|attempt| held.contains(&attempt.held)).collect();
     let ended = |attempt: &Attempt| match attempt.verdict {
         Verdict::Delivered => Some(DeliveryStatus::Delivered),
         Verdict::GivenUp => Some(DeliveryStatus::GivenUp),
         Verdict::Again { .. } | Verdict::Gone => None,
     };
-    let tried = attempts.iter().map(|attempt| {
-        let status = ended(attempt).filter(|_| held.contains(&attempt.lane));
+    let tried = deciding.iter().map(|attempt| {
+        let status = ended(attempt);
         Tried {
             id: attempt.delivery_id,
             status: status.unwrap_or(DeliveryStatus::Waiting).name(),
@@ -83,19 +87,16 @@ pub async fn record(
         }
     });
     tx.execute_each(TRIED, &tried.collect::<Vec<_>>(), ()).await?;
-    let freed: Vec<Freed> = attempts
-        .iter()
-        .filter(|attempt| held.contains(&attempt.lane))
-        .map(|attempt| Freed {
-            webhook_id: attempt.lane.webhook_id,
-            stream_id: attempt.lane.stream_id,
-            ended: i64::from(ended(attempt).is_some()),
-            due_at: match attempt.verdict {
-                Verdict::Again { due_us } => due_us,
-                Verdict::Delivered | Verdict::GivenUp | Verdict::Gone => now_us,
-            },
-        })
-        .collect();
+    let freed = deciding.iter().map(|attempt| Freed {
+        webhook_id: attempt.held.webhook_id,
+        stream_id: attempt.held.stream_id,
+        ended: i64::from(ended(attempt).is_some()),
+        due_at: match attempt.verdict {
+            Verdict::Again { due_us } => due_us,
+            Verdict::Delivered | Verdict::GivenUp | Verdict::Gone => now_us,
+        },
+    });
+    let freed: Vec<Freed> = freed.collect();
     tx.execute_each(FREE, &freed, ()).await?;
     close_empty(tx, &freed).await?;
     Ok(disabled)
@@ -130,31 +131,34 @@ struct Freed {
 }
 
 const FREE: Sql = Sql {
-    sqlite: "UPDATE webhook_lanes SET waiting = waiting - $ended, due_at = $due_at, taken_by = NULL
+    sqlite: "UPDATE webhook_lanes SET waiting = waiting - $ended, due_at = $due_at, taking = NULL
              WHERE webhook_id = $webhook_id AND stream_id = $stream_id",
     postgres: sql!(
-        "UPDATE webhook_lanes l SET waiting = l.waiting - r.ended, due_at = r.due_at, taken_by = NULL FROM",
+        "UPDATE webhook_lanes l SET waiting = l.waiting - r.ended, due_at = r.due_at, taking = NULL FROM",
         rows(webhook_id uuid, stream_id uuid, ended bigint, due_at bigint),
         "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id"
     )
     .postgres,
 };
 
-/// Takes hold of the lanes that are still `by`'s, in the one order.
-async fn hold(tx: &mut Tx, by: Uuid, attempts: &[Attempt]) -> Result<Vec<Lane>, StoreError> {
+/// Takes hold of the lanes that nobody has taken anew, in the one order.
+async fn hold(tx: &mut Tx, attempts: &[&Attempt]) -> Result<BTreeSet<Held>, StoreError> {
     const HOLD: Sql = sql!(
-        "SELECT l.webhook_id, l.stream_id FROM",
-        each(webhook_id uuid, stream_id uuid),
+        "SELECT l.webhook_id, l.stream_id, l.taking FROM",
+        each(webhook_id uuid, stream_id uuid, taking uuid),
         "webhook_lanes l WHERE l.webhook_id =",
         field(webhook_id),
         "AND l.stream_id =",
         field(stream_id),
-        "AND l.taken_by = $2 ORDER BY l.webhook_id, l.stream_id",
+        "AND l.taking =",
+        field(taking),
+        "ORDER BY l.webhook_id, l.stream_id",
         for_update_of(l)
     );
-    let lanes: Vec<Lane> = attempts.iter().map(|attempt| attempt.lane).collect();
-    let held: Vec<(Uuid, Uuid)> = tx.fetch_each(HOLD, &lanes, (by,)).await?;
-    Ok(held.into_iter().map(|(webhook, stream_id)| Lane { webhook_id: WebhookId(webhook), stream_id }).collect())
+    let wanted: Vec<Held> = attempts.iter().map(|attempt| attempt.held).collect();
+    let held: Vec<(Uuid, Uuid, Uuid)> = tx.fetch_each(HOLD, &wanted, ()).await?;
+    let named = |(webhook, stream_id, taking)| Held { webhook_id: WebhookId(webhook), stream_id, taking };
+    Ok(held.into_iter().map(named).collect())
 }
 
 #[derive(Serialize)]
@@ -168,10 +172,13 @@ struct AttemptRow<'a> {
     duration_us: i64,
 }
 
-async fn note(tx: &mut Tx, attempts: &[Attempt]) -> Result<(), StoreError> {
+/// Says which were not noted before.
+async fn note(tx: &mut Tx, attempts: &[Attempt]) -> Result<HashSet<Uuid>, StoreError> {
     const NOTE: Sql = sql!(
         insert(webhook_attempts: id uuid, delivery_id uuid, outcome text, status_code bigint, detail text,
-               started_at bigint, duration_us bigint)
+               started_at bigint, duration_us bigint),
+        " ON CONFLICT (id) DO NOTHING",
+        returning(id)
     );
     let rows = attempts.iter().map(|attempt| AttemptRow {
         id: attempt.id,
@@ -182,13 +189,15 @@ async fn note(tx: &mut Tx, attempts: &[Attempt]) -> Result<(), StoreError> {
         started_at: attempt.started_us,
         duration_us: attempt.duration_us,
     });
-    tx.execute_each(NOTE, &rows.collect::<Vec<_>>(), ()).await?;
-    Ok(())
+    let rows: Vec<_> = rows.collect();
+    Ok(tx.insert_new(NOTE, &rows, |row| row.id).await?)
 }
 
 #[derive(Serialize)]
-struct Judged {
+struct Judged<'a> {
     id: WebhookId,
+    /// Where it was tried: that says nothing of where a webhook has moved since.
+    url: &'a str,
     /// Why it ends, if this attempt alone decides so.
     because: Option<&'static str>,
     failed: i64,
@@ -197,7 +206,7 @@ struct Judged {
 /// Notes which webhooks fail and which do no longer, and disables those that are gone or have failed for too long.
 async fn judge_webhooks(
     tx: &mut Tx,
-    attempts: &[Attempt],
+    attempts: &[&Attempt],
     now_us: i64,
     failing_since_us: i64,
 ) -> Result<Vec<WebhookId>, StoreError> {
@@ -211,11 +220,11 @@ async fn judge_webhooks(
     );
     const JUDGE: Sql = Sql {
         sqlite: "UPDATE webhooks SET failing_since = CASE WHEN $failed = 1 THEN COALESCE(failing_since, $2) END
-                 WHERE id = $id",
+                 WHERE id = $id AND url = $url",
         postgres: sql!(
             "UPDATE webhooks w SET failing_since = CASE WHEN r.failed = 1 THEN COALESCE(w.failing_since, $2) END FROM",
-            rows(id uuid, failed bigint),
-            "WHERE w.id = r.id"
+            rows(id uuid, url text, failed bigint),
+            "WHERE w.id = r.id AND w.url = r.url"
         )
         .postgres,
     };
@@ -223,28 +232,28 @@ async fn judge_webhooks(
         sqlite: "UPDATE webhooks
                  SET status = 'DISABLED', disabled_because = COALESCE($because, $3),
                      behind_at = COALESCE(behind_at, (SELECT c.position FROM webhook_cursor c WHERE c.id = 1))
-                 WHERE id = $id AND status = 'ENABLED' AND ($because IS NOT NULL OR failing_since <= $2)
+                 WHERE id = $id AND url = $url AND status = 'ENABLED' AND ($because IS NOT NULL OR failing_since <= $2)
                  RETURNING id",
         postgres: sql!(
             "UPDATE webhooks w
              SET status = 'DISABLED', disabled_because = COALESCE(r.because, $3),
                  behind_at = COALESCE(w.behind_at, (SELECT c.position FROM webhook_cursor c WHERE c.id = 1)) FROM",
-            rows(id uuid, because text),
-            "WHERE w.id = r.id AND w.status = 'ENABLED' AND (r.because IS NOT NULL OR w.failing_since <= $2)
+            rows(id uuid, url text, because text),
+            "WHERE w.id = r.id AND w.url = r.url AND w.status = 'ENABLED' AND (r.because IS NOT NULL OR w.failing_since <= $2)
              RETURNING w.id"
         )
         .postgres,
     };
-    let mut webhooks: BTreeMap<WebhookId, Judged> = BTreeMap::new();
+    let mut webhooks: BTreeMap<(WebhookId, &str), Judged> = BTreeMap::new();
     for attempt in attempts.iter().filter(|attempt| attempt.was_failing || attempt.outcome != Outcome::Delivered) {
-        let id = attempt.lane.webhook_id;
-        let judged = webhooks.entry(id).or_insert(Judged { id, because: None, failed: 1 });
+        let (id, url) = (attempt.held.webhook_id, attempt.url.as_str());
+        let judged = webhooks.entry((id, url)).or_insert(Judged { id, url, because: None, failed: 1 });
         if attempt.verdict == Verdict::Gone {
             judged.because = Some(DisabledBecause::Gone.name());
         }
     }
     for attempt in attempts.iter().filter(|attempt| attempt.outcome == Outcome::Delivered) {
-        if let Some(judged) = webhooks.get_mut(&attempt.lane.webhook_id) {
+        if let Some(judged) = webhooks.get_mut(&(attempt.held.webhook_id, attempt.url.as_str())) {
             judged.failed = 0;
         }
     }

@@ -76,7 +76,7 @@ macro_rules! delivery {
         "SELECT d.id, d.position, d.stream_id, d.event_type, d.body, d.status, d.attempts, d.created_at, d.ended_at,
                 (SELECT l.due_at FROM webhook_lanes l
                  WHERE d.status = 'WAITING' AND l.webhook_id = d.webhook_id AND l.stream_id = d.stream_id
-                   AND l.taken_by IS NULL) AS due_at
+                   AND l.taking IS NULL) AS due_at
          FROM webhook_deliveries d "
     };
 }

@@ -1,7 +1,8 @@
 //! The queue of deliveries: a lane for each webhook and history of which something waits.
 //!
 //! Only the first delivery of a lane is ever on its way, so that a receiver gets the events of a payment in their order. Who
-//! sends takes the lane by putting its due time ahead; who dies is followed up by then.
+//! sends takes the lane by putting its due time ahead; who dies is followed up by then. Each taking has a name of its own: who
+//! comes back after that has no say about what another has taken up, even in the same process.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,17 @@ pub struct Lane {
     pub webhook_id: WebhookId,
     /// What is told in order.
     pub stream_id: Uuid,
+}
+
+/// A lane as it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Held {
+    /// To whom.
+    pub webhook_id: WebhookId,
+    /// What is told in order.
+    pub stream_id: Uuid,
+    /// By which taking; one takes many.
+    pub taking: Uuid,
 }
 
 #[derive(Serialize)]
@@ -67,7 +79,7 @@ pub(super) async fn hurry(tx: &mut Tx, webhook: WebhookId, now_us: i64) -> Resul
     const HURRY: Sql = sql!(
         "UPDATE webhook_lanes SET due_at = $2 WHERE webhook_id = $1 AND stream_id IN (
              SELECT l.stream_id FROM webhook_lanes l
-             WHERE l.webhook_id = $1 AND $2 < l.due_at AND l.taken_by IS NULL ORDER BY l.stream_id",
+             WHERE l.webhook_id = $1 AND $2 < l.due_at AND l.taking IS NULL ORDER BY l.stream_id",
         for_update_of(l),
         ")"
     );
@@ -79,11 +91,11 @@ pub(super) async fn hurry(tx: &mut Tx, webhook: WebhookId, now_us: i64) -> Resul
 pub(super) async fn hurry_some(tx: &mut Tx, lanes: &[Lane], now_us: i64) -> Result<(), StoreError> {
     const HURRY: Sql = Sql {
         sqlite: "UPDATE webhook_lanes SET due_at = $2
-                 WHERE webhook_id = $webhook_id AND stream_id = $stream_id AND $2 < due_at AND taken_by IS NULL",
+                 WHERE webhook_id = $webhook_id AND stream_id = $stream_id AND $2 < due_at AND taking IS NULL",
         postgres: sql!(
             "UPDATE webhook_lanes l SET due_at = $2 FROM",
             rows(webhook_id uuid, stream_id uuid),
-            "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id AND $2 < l.due_at AND l.taken_by IS NULL"
+            "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id AND $2 < l.due_at AND l.taking IS NULL"
         )
         .postgres,
     };
@@ -91,11 +103,11 @@ pub(super) async fn hurry_some(tx: &mut Tx, lanes: &[Lane], now_us: i64) -> Resu
     Ok(())
 }
 
-/// Who takes lanes, and how many.
+/// Which lanes are taken, and how many.
 #[derive(Debug, Clone, Copy)]
 pub struct Take {
-    /// The taker.
-    pub by: Uuid,
+    /// A name that no other taking has.
+    pub taking: Uuid,
     /// What is due by then.
     pub now_us: i64,
     /// Whoever dies is followed up after this.
@@ -104,8 +116,8 @@ pub struct Take {
     pub candidates: i64,
     /// Lanes of one webhook.
     pub of_one: i64,
-    /// Whether any of webhooks that fail are taken.
-    pub with_failing: bool,
+    /// Whether of webhooks that fail, or of all others: those who fail are not looked at first, however long they are due.
+    pub failing: bool,
 }
 
 /// What decides whether there is a place for a delivery.
@@ -121,7 +133,7 @@ pub struct Candidate {
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// Its lane.
-    pub lane: Lane,
+    pub held: Held,
     /// Which.
     pub delivery_id: DeliveryId,
     /// Where to.
@@ -165,16 +177,29 @@ struct HeadRow {
     step: i64,
 }
 
+/// Before all ids.
+macro_rules! nil {
+    (sqlite) => {
+        "zeroblob(16)"
+    };
+    (postgres) => {
+        "'00000000-0000-0000-0000-000000000000'::uuid"
+    };
+}
+
 /// The webhooks for which something waits, one after the other by the index: as many steps as there are of them, however
 /// much waits.
 macro_rules! with_waiting {
     ($engine:ident) => {
-        "WITH RECURSIVE waiting (webhook_id) AS (
-             SELECT (SELECT l.webhook_id FROM webhook_lanes l ORDER BY l.webhook_id LIMIT 1)
-             UNION ALL
-             SELECT (SELECT l.webhook_id FROM webhook_lanes l WHERE w.webhook_id < l.webhook_id
-                     ORDER BY l.webhook_id LIMIT 1)
-             FROM waiting w WHERE w.webhook_id IS NOT NULL) "
+        concat!(
+            "WITH RECURSIVE waiting (webhook_id) AS (
+                 SELECT ",
+            nil!($engine),
+            "    UNION ALL
+                 SELECT (SELECT l.webhook_id FROM webhook_lanes l WHERE before.webhook_id < l.webhook_id
+                         ORDER BY l.webhook_id LIMIT 1)
+                 FROM waiting before WHERE before.webhook_id IS NOT NULL) "
+        )
     };
 }
 
@@ -195,7 +220,7 @@ pub async fn take(
              CROSS JOIN webhook_lanes l ON l.webhook_id = w.id AND l.stream_id IN (
                  SELECT d.stream_id FROM webhook_lanes d WHERE d.webhook_id = w.id AND d.due_at <= $2
                  ORDER BY d.due_at, d.stream_id LIMIT $4)
-             WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND ($5 OR w.failing_since IS NULL) AND NOT EXISTS (SELECT 1 FROM",
+             WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND (w.failing_since IS NOT NULL) = $5 AND NOT EXISTS (SELECT 1 FROM",
             rows(webhook_id uuid),
             "WHERE r.webhook_id = w.id)
              ORDER BY l.due_at, l.webhook_id, l.stream_id LIMIT $3"
@@ -211,7 +236,7 @@ pub async fn take(
                  SELECT d.webhook_id, d.stream_id, d.due_at FROM webhook_lanes d
                  WHERE d.webhook_id = w.id AND d.due_at <= $2
                  ORDER BY d.due_at, d.stream_id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED) l
-             WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND ($5 OR w.failing_since IS NULL) AND NOT EXISTS (SELECT 1 FROM",
+             WHERE w.status = 'ENABLED' AND w.deleted_at IS NULL AND (w.failing_since IS NOT NULL) = $5 AND NOT EXISTS (SELECT 1 FROM",
             rows(webhook_id uuid),
             "WHERE r.webhook_id = w.id)
              ORDER BY l.due_at, l.webhook_id, l.stream_id LIMIT $3"
@@ -219,10 +244,10 @@ pub async fn take(
         .postgres,
     };
     const CLAIM: Sql = Sql {
-        sqlite: "UPDATE webhook_lanes SET due_at = $2, taken_by = $3
+        sqlite: "UPDATE webhook_lanes SET due_at = $2, taking = $3
                  WHERE webhook_id = $webhook_id AND stream_id = $stream_id",
         postgres: sql!(
-            "UPDATE webhook_lanes l SET due_at = $2, taken_by = $3 FROM",
+            "UPDATE webhook_lanes l SET due_at = $2, taking = $3 FROM",
             rows(webhook_id uuid, stream_id uuid),
             "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id"
         )
@@ -234,19 +259,19 @@ pub async fn take(
     }
     let full: Vec<_> = full.iter().map(|webhook_id| Full { webhook_id: *webhook_id }).collect();
     let due: Vec<LaneRow> =
-        tx.fetch_all(DUE, (Json(full), take.now_us, take.candidates, take.of_one, take.with_failing)).await?;
+        tx.fetch_all(DUE, (Json(full), take.now_us, take.candidates, take.of_one, take.failing)).await?;
     let has_place =
         |row: &LaneRow| admits(Candidate { webhook_id: WebhookId(row.webhook_id), is_failing: row.is_failing });
     let due: Vec<LaneRow> = due.into_iter().filter(has_place).collect();
     let lanes: Vec<Lane> = due.iter().map(LaneRow::lane).collect();
-    tx.execute_each(CLAIM, &lanes, (take.until_us, take.by)).await?;
+    tx.execute_each(CLAIM, &lanes, (take.until_us, take.taking)).await?;
     let mut heads = heads(tx, &lanes).await?;
     let taken = due.into_iter().filter_map(|row| {
         let lane = row.lane();
         let HeadRow { id, body, step, .. } = heads.remove(&lane)?;
         let previous = row.previous_sealed_secret.zip(row.previous_key_id);
         Some(Taken {
-            lane,
+            held: Held { webhook_id: lane.webhook_id, stream_id: lane.stream_id, taking: take.taking },
             delivery_id: DeliveryId(id),
             url: row.url,
             secret: SealedText { sealed: row.sealed_secret, key_id: row.key_id },
@@ -297,25 +322,25 @@ pub(super) async fn close_empty<T: Serialize + Sync>(tx: &mut Tx, lanes: &[T]) -
     Ok(())
 }
 
-/// Lets go of lanes that `by` has taken and not recorded; they are due at once.
-pub async fn release(tx: &mut Tx, by: Uuid, lanes: &[Lane], now_us: i64) -> Result<(), StoreError> {
+/// Lets go of lanes that are held and were not recorded; they are due at once.
+pub async fn release(tx: &mut Tx, held: &[Held], now_us: i64) -> Result<(), StoreError> {
     const RELEASE: Sql = Sql {
-        sqlite: "UPDATE webhook_lanes SET due_at = $3, taken_by = NULL
-                 WHERE webhook_id = $webhook_id AND stream_id = $stream_id AND taken_by = $2",
+        sqlite: "UPDATE webhook_lanes SET due_at = $2, taking = NULL
+                 WHERE webhook_id = $webhook_id AND stream_id = $stream_id AND taking = $taking",
         postgres: sql!(
-            "UPDATE webhook_lanes l SET due_at = $3, taken_by = NULL FROM",
-            rows(webhook_id uuid, stream_id uuid),
-            "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id AND l.taken_by = $2"
+            "UPDATE webhook_lanes l SET due_at = $2, taking = NULL FROM",
+            rows(webhook_id uuid, stream_id uuid, taking uuid),
+            "WHERE l.webhook_id = r.webhook_id AND l.stream_id = r.stream_id AND l.taking = r.taking"
         )
         .postgres,
     };
-    tx.execute_each(RELEASE, lanes, (by, now_us)).await?;
+    tx.execute_each(RELEASE, held, (now_us,)).await?;
     Ok(())
 }
 
 /// Lets go of all lanes: for the one process that has a SQLite database to itself, when it starts.
 pub async fn release_all(tx: &mut Tx) -> Result<(), StoreError> {
-    tx.execute("UPDATE webhook_lanes SET due_at = 0, taken_by = NULL WHERE taken_by IS NOT NULL", ()).await?;
+    tx.execute("UPDATE webhook_lanes SET due_at = 0, taking = NULL WHERE taking IS NOT NULL", ()).await?;
     Ok(())
 }
 

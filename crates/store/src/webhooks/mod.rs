@@ -211,11 +211,13 @@ pub async fn lock(tx: &mut Tx, id: WebhookId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Changes where it is and what it is told from now on.
+/// Changes where it is and what it is told from now on. What was tried elsewhere does not count against a new place.
 pub async fn update(tx: &mut Tx, webhook: &Webhook) -> Result<(), StoreError> {
     let Webhook { id, url, description, event_types, .. } = webhook;
     tx.execute(
-        "UPDATE webhooks SET url = $2, description = $3, event_types = $4 WHERE id = $1",
+        "UPDATE webhooks SET url = $2, description = $3, event_types = $4,
+                failing_since = CASE WHEN url = $2 THEN failing_since END
+         WHERE id = $1",
         (id.0, url, description, event_types.to_text()),
     )
     .await?;

@@ -29,5 +29,6 @@ mod servers;
 mod statement;
 mod tampering;
 mod transactions;
+mod webhooks;
 mod work;
 mod world;

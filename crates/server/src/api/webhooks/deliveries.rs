@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{find, find_own};
+use super::{find, find_own, parse_after};
 use crate::api::auth::Caller;
 use crate::api::created;
 use crate::api::error::{ApiError, FieldErrors};
@@ -233,9 +233,7 @@ pub async fn resend_range(
     Json(ResendRange { after, through }): Json<ResendRange>,
 ) -> Result<Json<ResentView>, ApiError> {
     let mut errors = FieldErrors::default();
-    if after < 0 {
-        errors.add("after", Invalid::new("out_of_range", "must be a position of the feed: a whole number from 0"));
-    }
+    errors.take("after", parse_after(after));
     if through < after {
         errors.add("through", Invalid::new("before_after", "lies before `after`"));
     }

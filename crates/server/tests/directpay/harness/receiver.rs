@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -51,6 +52,7 @@ impl Received {
 pub(crate) enum Reply {
     Status(u16),
     Later(u16, &'static str),
+    After(Duration),
     Never,
 }
 
@@ -131,6 +133,10 @@ async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: String)
         Reply::Status(status) => (StatusCode::from_u16(status).unwrap(), "so be it").into_response(),
         Reply::Later(status, when) => {
             (StatusCode::from_u16(status).unwrap(), [("retry-after", when)], "later").into_response()
+        }
+        Reply::After(pause) => {
+            tokio::time::sleep(pause).await;
+            StatusCode::NO_CONTENT.into_response()
         }
         Reply::Never => std::future::pending().await,
     };

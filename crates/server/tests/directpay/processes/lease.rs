@@ -87,6 +87,18 @@ impl Renter {
         answer
     }
 
+    /// Makes a webhook that is told everything from now on; says which.
+    pub(super) async fn hook(&self, base: &str, url: &str) -> Value {
+        make(&self.0.client, base, &self.0.token, "webhooks", &json!({"url": url})).await
+    }
+
+    /// The first thousand events behind a position.
+    pub(super) async fn events(&self, base: &str, after: &Value) -> Vec<Value> {
+        let path = format!("{base}/api/v1/events?limit=1000&after={after}");
+        let list = read(self.0.client.get(path).bearer_auth(&self.0.token).send().await.unwrap()).await;
+        list["data"].as_array().unwrap().clone()
+    }
+
     /// The payments on the first page of the own list, newest first.
     pub(super) async fn listed(&self, base: &str, query: &str) -> Vec<String> {
         let request = self.0.client.get(format!("{base}/api/v1/payments/{query}")).bearer_auth(&self.0.token);

@@ -17,3 +17,4 @@ mod settings;
 mod stopping;
 mod telemetry;
 mod two_processes;
+mod webhooks;

@@ -90,9 +90,23 @@ impl Place {
         Process::start(self.command(&[&["serve"], arguments].concat())).listening()
     }
 
+    /// The same with one more setting.
+    pub(super) fn serve_with(&self, (name, value): (&str, &str), arguments: &[&str]) -> Process {
+        let mut command = self.command(&[&["serve"], arguments].concat());
+        command.env(name, value);
+        Process::start(command).listening()
+    }
+
     /// Starts a worker.
     pub(super) fn work(&self) -> Process {
         Process::start(self.command(&["worker"])).saying("working on ")
+    }
+
+    /// The same with one more setting.
+    pub(super) fn work_with(&self, (name, value): (&str, &str)) -> Process {
+        let mut command = self.command(&["worker"]);
+        command.env(name, value);
+        Process::start(command).saying("working on ")
     }
 
     /// The database, beside whoever works on it.

@@ -43,7 +43,7 @@ async fn until_there_are(count: usize, status: &str, who: &Visitor<'_>, webhook:
 /// All pauses are over.
 async fn time_passes(app: &TestApp) {
     let mut tx = app.db().begin().await.unwrap();
-    tx.execute("UPDATE webhook_lanes SET due_at = 0 WHERE taken_by IS NULL", ()).await.unwrap();
+    tx.execute("UPDATE webhook_lanes SET due_at = 0 WHERE taking IS NULL", ()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
