@@ -44,6 +44,14 @@ pub async fn is_due(tx: &mut Tx, now_us: i64) -> Result<bool, StoreError> {
     Ok(is_due)
 }
 
+/// Since when the oldest mail waits that is not sent yet, if any does.
+pub async fn waiting_since(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
+    // Ids are in the order of time.
+    const OLDEST: &str = "SELECT created_at FROM outgoing_mail ORDER BY id LIMIT 1";
+    let oldest: Option<(i64,)> = tx.fetch_optional(OLDEST, ()).await?;
+    Ok(oldest.map(|(since,)| since))
+}
+
 /// A mail that was taken.
 #[derive(Debug)]
 pub struct Taken {

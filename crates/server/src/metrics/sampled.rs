@@ -15,7 +15,7 @@ use directpay_domain::payment::{Status, WorkKind};
 use directpay_domain::time::Instant;
 use directpay_store::webhooks::lanes;
 use directpay_store::work::Backlog;
-use directpay_store::{StoreError, lease_ledger, work};
+use directpay_store::{StoreError, lease_ledger, mail, work};
 use metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
@@ -94,8 +94,9 @@ struct Due {
     work: Vec<Backlog>,
     awaited_since: Option<Instant>,
     pass_since: Option<Instant>,
-    /// In process time.
+    /// In process time, and so is the next.
     webhooks: lanes::Backlog,
+    mail_since: Option<i64>,
 }
 
 impl Due {
@@ -115,6 +116,7 @@ async fn due(app: &App, now: Instant) -> Result<Due, StoreError> {
         awaited_since: work::awaited_since(&mut tx, now).await?,
         pass_since: lease_ledger::pass_due_since(&mut tx, now).await?,
         webhooks: lanes::backlog(&mut tx, app.clock.process_us(), BACKLOG_MAX).await?,
+        mail_since: mail::waiting_since(&mut tx).await?,
     })
 }
 
@@ -133,6 +135,7 @@ struct Database {
     pass_age: Gauge,
     webhook_lanes: Gauge,
     webhook_age: Gauge,
+    mail_age: Gauge,
     looked_at: Gauge,
     failures: Counter,
 }
@@ -171,6 +174,11 @@ impl Database {
                 "For how long a delivery to a webhook has been due that no worker has taken up.",
                 &[],
             ),
+            mail_age: registry.gauge(
+                "directpay_mail_oldest_age_seconds",
+                "How old the oldest mail is that was not sent yet.",
+                &[],
+            ),
             looked_at: registry.gauge(
                 "directpay_database_last_look_timestamp_seconds",
                 "When the database was last asked for metrics with success, in seconds since 1970.",
@@ -194,8 +202,12 @@ impl Database {
         self.unconfirmed_age.set(age(now, unconfirmed));
         self.pass_age.set(age(now, due.pass_since));
         self.webhook_lanes.set(count(due.webhooks.lanes));
-        let waited_us = due.webhooks.due_since.map_or(0, |since| process_us - since);
-        self.webhook_age.set(Duration::from_micros(u64::try_from(waited_us).unwrap_or(0)));
+        let waited = |since: Option<i64>| {
+            let waited_us = since.map_or(0, |since| process_us - since);
+            Duration::from_micros(u64::try_from(waited_us).unwrap_or(0))
+        };
+        self.webhook_age.set(waited(due.webhooks.due_since));
+        self.mail_age.set(waited(due.mail_since));
         self.looked_at.set(Duration::from_micros(u64::try_from(process_us).unwrap_or(0)));
     }
 }

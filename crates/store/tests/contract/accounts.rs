@@ -31,6 +31,7 @@ fn a_mail_is_taken_by_one_and_falls_free_when_that_one_is_silent() {
     on_both_engines(async |world| {
         let (first, second) = (writes(world, 1).await, writes(world, 2).await);
         assert!(!world.keep(async |tx| mail::is_due(tx, 0).await).await);
+        assert_eq!(world.keep(async |tx| mail::waiting_since(tx).await).await, Some(1));
         assert!(world.keep(async |tx| mail::is_due(tx, 1).await).await);
         let taken = takes(world, 10).await.unwrap();
         assert_eq!((taken.id, taken.tries, taken.created_us, taken.expires_us), (first, 1, 1, 1000));
