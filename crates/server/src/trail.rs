@@ -13,6 +13,7 @@ use axum::http::Method;
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
 use directpay_domain::trail::{Action, Actor, Subject};
+use directpay_store::feed::Numbered;
 use directpay_store::trail::{self, Entry};
 use directpay_store::{Db, StoreError, Tx};
 use serde_json::{Value, json};
@@ -77,8 +78,13 @@ impl Deed {
         entry.address = request_id::address().map(|address| address.to_string());
         entry.user_agent = request_id::user_agent();
         entry.details = details.map(|details| details.to_string());
-        let entry = subject.into_iter().fold(entry, Entry::to);
-        person.into_iter().fold(entry, Entry::about)
+        if let Some(subject) = subject {
+            entry = entry.to(subject);
+        }
+        match person {
+            Some(person) => entry.about(person),
+            None => entry,
+        }
     }
 
     /// Writes it with what it tells of: it is kept or gone with that.
@@ -98,6 +104,12 @@ pub async fn command(db: &Db, action: Action, subject: Option<Subject>) -> Resul
     let deed = Deed { subject, ..done(action).by(Actor::Command) };
     deed.record(&mut tx).await?;
     tx.commit().await
+}
+
+/// Gives positions to all entries that are committed, where no worker may be running that does.
+pub async fn file_all(db: &Db) -> Result<(), StoreError> {
+    while trail::number(db).await? == Numbered::ABatch {}
+    Ok(())
 }
 
 /// What is counted together.

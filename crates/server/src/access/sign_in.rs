@@ -162,6 +162,7 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
     let token_hash = sha256_hex(token);
     let mut tx = app.db.begin().await?;
     let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
+    request_id::is_of(found.user_id, None);
     let session_id = found.family;
     if found.is_reused {
         access::revoke_family(&mut tx, session_id, now_us).await?;

@@ -49,6 +49,7 @@ struct Line {
 pub(super) async fn export(database: &Database, args: &ExportArgs) -> anyhow::Result<()> {
     let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Refuse).await?;
     trail::command(&opened.db, Action::TrailExported, None).await?;
+    trail::file_all(&opened.db).await?;
     match &args.output {
         None => write(&opened.db, args, io::stdout()).await?,
         Some(file) => {

@@ -252,6 +252,7 @@ async fn checkpoint(database: &Database, args: &CheckpointArgs) -> anyhow::Resul
     let signer = signer(database)?;
     let opened = running::open(&database.url, Company::Beside, SchemaPolicy::Refuse).await?;
     if args.now {
+        trail::file_all(&opened.db).await?;
         for log in Log::ALL {
             sign_now(&opened.db, &signer, log).await?;
         }
