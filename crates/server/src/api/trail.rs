@@ -37,9 +37,10 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
         reading(path).filter(|_| status.is_success())
     };
     if let Some(action) = noted {
-        let route = Route { method, path: path.to_owned(), status: status.as_u16() };
-        let subject = if action == Action::ReportRead { looked_at(&uri) } else { None };
-        app.folds.fold(Fold { route: Some(route), subject, ..Fold::new(action, actor) });
+        let mut fold = Fold::new(action, actor);
+        fold.route = Some(Route { method, path: path.to_owned(), status: status.as_u16() });
+        fold.subject = looked_at(&uri).filter(|_| action == Action::ReportRead);
+        app.folds.fold(fold);
     }
     if !ApiError::is_unauthorized(status) {
         app.folds.fold(Fold::new(Action::AccessUsed, actor));
