@@ -36,5 +36,6 @@ pub mod share;
 pub mod statement;
 pub mod text;
 pub mod time;
+pub mod trail;
 pub mod user;
 pub mod webhook;

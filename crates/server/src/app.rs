@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::secrets::Vault;
+use crate::trail::Folds;
 use crate::webhooks::addresses::Allowed;
 
 /// The parts of a running DirectPay. Clones are the same one.
@@ -73,6 +74,8 @@ pub struct Parts {
     pub mode: Mode,
     /// When API keys were used, on its way to the database.
     pub key_uses: KeyUses,
+    /// What the trail counts, on its way to the database.
+    pub folds: Folds,
     /// Shows whether the workers of this process are alive.
     pub pulse: Pulse,
     /// What is counted for Prometheus.

@@ -24,5 +24,6 @@ pub mod sandbox_clock;
 pub mod secrets;
 pub mod statement_pdf;
 pub mod telemetry;
+pub mod trail;
 pub mod webhooks;
 pub mod workers;

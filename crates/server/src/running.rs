@@ -33,6 +33,7 @@ use crate::metrics::{Metrics, sampled};
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
 use crate::sandbox_clock::Follower;
+use crate::trail::Folds;
 use crate::webhooks::addresses::Allowed;
 use crate::workers::Workers;
 use crate::{api, secrets};
@@ -210,6 +211,7 @@ impl Running {
             bank_time: bank.time(),
             mode: bank.mode(),
             key_uses: KeyUses::default(),
+            folds: Folds::default(),
             pulse: Pulse::default(),
             metrics,
             webhook_allow: manner.webhook_allow,
@@ -259,13 +261,16 @@ pub struct Server {
     handle: JoinHandle<std::io::Result<()>>,
     /// Who listens to the feed, and who reads it for them.
     feed: Option<(Listeners, JoinHandle<()>)>,
+    /// What is counted for the trail, and who writes it.
+    trail: Option<(Folds, JoinHandle<()>)>,
 }
 
 impl Server {
     /// Listens and answers until it is stopped.
     pub async fn start(app: &App, listen: SocketAddr) -> anyhow::Result<Server> {
         let server = Server::serve(Server::bind(listen).await?, api::router(app.clone()))?;
-        Ok(Server { feed: Some((app.listeners.clone(), app.listeners.serve(&app.db))), ..server })
+        let feed = Some((app.listeners.clone(), app.listeners.serve(&app.db)));
+        Ok(Server { feed, trail: Some((app.folds.clone(), app.folds.keep(&app.db, &app.metrics))), ..server })
     }
 
     async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -285,7 +290,7 @@ impl Server {
         });
         let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stopped.notified().await });
         let handle = tokio::spawn(serve.into_future());
-        Ok(Server { address, stop, handle, feed: None })
+        Ok(Server { address, stop, handle, feed: None, trail: None })
     }
 
     /// Stops accepting and lets open requests finish; what takes too long is cut off. Who listens to the feed would never
@@ -302,6 +307,12 @@ impl Server {
         if tokio::time::timeout(DRAIN, self.handle).await.is_err() {
             tracing::warn!("some connections did not end in time and were cut off");
             abort.abort();
+        }
+        if let Some((folds, keeping)) = self.trail {
+            folds.stop();
+            if let Err(error) = keeping.await {
+                tracing::error!(%error, "writing the trail ended badly");
+            }
         }
     }
 }

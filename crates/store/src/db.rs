@@ -269,6 +269,11 @@ impl Tx {
         })
     }
 
+    /// Whether other processes can write to this database at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
     /// Tells the workers of other processes that there is work, when this transaction is committed.
     ///
     /// Processes that share a SQLite file do not exist; theirs are woken by the caller.

@@ -41,6 +41,7 @@ pub mod second_factors;
 mod sql;
 mod sqlite;
 pub mod statement;
+pub mod trail;
 mod usage;
 pub mod users;
 mod values;

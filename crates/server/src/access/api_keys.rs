@@ -7,9 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use directpay_domain::api_key::{ApiKeySecret, Mode};
 use directpay_domain::id::ApiKeyId;
 use directpay_domain::time::SECOND_US;
+use directpay_domain::trail::Credential;
 use directpay_store::api_keys::{self, Presented};
 use directpay_store::{Db, StoreError};
 
+use crate::api::request_id;
 use crate::app::App;
 use crate::clock::{self, NoRandomness};
 use crate::secrets::Vault;
@@ -65,6 +67,8 @@ pub async fn present(app: &App, text: &str) -> Result<Presented, KeyError> {
     let found = api_keys::find_presented(&mut tx, &hash(&app.vault, &secret)).await?;
     drop(tx);
     let key = found.ok_or(KeyError::Unknown)?;
+    // Also one that has ended: who still uses it wants to be known.
+    request_id::is_of(key.user_id, Some(Credential::ApiKey(key.id)));
     let now_us = app.clock.process_us();
     if key.is_revoked {
         return Err(KeyError::Revoked);

@@ -4,6 +4,7 @@
 
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
+use directpay_domain::trail::Action;
 use directpay_store::second_factors::{self, SecondFactor};
 use directpay_store::{StoreError, Tx, access, users};
 
@@ -108,6 +109,9 @@ pub async fn judge(app: &App, user_id: UserId, code: &str) -> Result<(), SignInE
         // Taken away meanwhile.
         None => true,
     };
+    if !is_right {
+        app.folds.note(Action::SignInRefused, Some(user_id));
+    }
     if is_right {
         forget_tries(app, &mut tx, user_id).await?;
     } else if tries == Subject::SecondFactor.free_tries() {

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
+use directpay_domain::trail::{self as of_trail, Action, Actor, Credential};
 use directpay_domain::user::{Email, Password};
 use directpay_store::access::{self, NewFamily};
 use directpay_store::{StoreError, Tx, users};
@@ -19,6 +20,7 @@ use crate::config::RateLimit;
 use crate::mail::Unwritten;
 use crate::origin::Origin;
 use crate::secrets::sha256_hex;
+use crate::trail;
 
 /// How long a refresh token is good.
 const REFRESH_US: i64 = 30 * 86_400 * SECOND_US;
@@ -102,6 +104,9 @@ pub async fn prove(app: &App, email: &str, password: &str, origin: Origin) -> Re
     let normalized = Password::parse(password).map_or_else(|_| password.to_owned(), |p| p.expose().to_owned());
     let stored = found.as_ref().map(|credentials| credentials.password_hash.clone());
     let is_right = app.passwords.verify(normalized, stored).await?;
+    if !is_right {
+        app.folds.note(Action::SignInRefused, found.as_ref().map(|credentials| UserId(credentials.id)));
+    }
     let credentials = found.filter(|_| is_right).ok_or(SignInError::Denied)?;
     Ok(Proven { user_id: UserId(credentials.id), password_hash: credentials.password_hash, subjects })
 }
@@ -158,8 +163,11 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
     let mut tx = app.db.begin().await?;
     let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
     request_id::is_of(found.user_id, None);
+    let session_id = found.family;
     if found.is_reused {
-        access::revoke_family(&mut tx, found.family, now_us).await?;
+        access::revoke_family(&mut tx, session_id, now_us).await?;
+        let reused = trail::done(Action::SessionReused).to(of_trail::Subject::session(session_id));
+        reused.about(found.user_id).record(&mut tx).await?;
         tx.commit().await?;
         tracing::warn!(user_id = %found.user_id, "a refresh token was used twice; its family is revoked");
         return Err(SignInError::Denied);
@@ -167,8 +175,9 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
     if !found.is_valid {
         return Err(SignInError::Denied);
     }
+    request_id::is_of(found.user_id, Some(Credential::Session(session_id)));
     access::use_token(&mut tx, &token_hash, now_us).await?;
-    let identity = Identity { user_id: found.user_id, role: found.role, session: found.family };
+    let identity = Identity { user_id: found.user_id, role: found.role, session: session_id };
     let session = session(app, &mut tx, identity, now_us).await?;
     tx.commit().await?;
     Ok(session)
@@ -178,12 +187,17 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
 pub async fn revoke(app: &App, token: &str) -> Result<(), SignInError> {
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    let family = match app.tokens.verify(token, now_us) {
-        Some(identity) => Some(identity.session),
-        None => access::find_token(&mut tx, &sha256_hex(token), now_us).await?.map(|found| found.family),
+    let found = match app.tokens.verify(token, now_us) {
+        Some(identity) => Some((identity.user_id, identity.session)),
+        None => {
+            let found = access::find_token(&mut tx, &sha256_hex(token), now_us).await?;
+            found.map(|found| (found.user_id, found.family))
+        }
     };
-    if let Some(family) = family {
+    if let Some((user_id, family)) = found {
         access::revoke_family(&mut tx, family, now_us).await?;
+        let by = Actor::User { id: user_id, credential: Some(Credential::Session(family)) };
+        trail::done(Action::SessionEnded).by(by).to(of_trail::Subject::session(family)).record(&mut tx).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -268,6 +282,8 @@ async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
     let address_key = &proven.subjects.origin_key;
     let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
     access::insert_family(&mut tx, new).await?;
+    let by = Actor::User { id: user_id, credential: Some(Credential::Session(family)) };
+    trail::done(Action::SignInSucceeded).by(by).to(of_trail::Subject::session(family)).record(&mut tx).await?;
     let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
     tx.commit().await?;
     Ok(session)

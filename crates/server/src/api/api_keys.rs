@@ -10,9 +10,11 @@ use directpay_domain::id::ApiKeyId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::text::Line;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::Action;
 use directpay_store::api_keys::{self, ApiKey};
 use directpay_store::{Tx, users};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,6 +28,7 @@ use crate::access::api_keys::{draw, hash};
 use crate::app::App;
 use crate::clock;
 use crate::mail::{self, letters};
+use crate::trail;
 
 /// The most keys of one person that are neither revoked nor expired.
 const USABLE_MAX: i64 = 20;
@@ -179,6 +182,8 @@ pub async fn create_api_key(
         return Err(ApiError::conflict("too_many_api_keys", detail));
     }
     api_keys::insert(&mut tx, &key, &hash(&app.vault, &secret)).await?;
+    let details = json!({"scopes": key.scopes.to_text()});
+    trail::done(Action::ApiKeyCreated).to(key.id).with(details).record(&mut tx).await?;
     let owner = users::find(&mut tx, caller.user_id).await?.ok_or_else(ApiError::unauthorized)?;
     let letter = letters::api_key_made(app.mail.public_url(), &owner.email, &key.last4, &key.scopes.to_text());
     mail::queue(&app, &mut tx, &letter, mail::NOTICE_US).await?;
@@ -248,8 +253,11 @@ pub async fn revoke_api_key(
     Id(id): Id<ApiKeyId>,
 ) -> Result<Json<ApiKeyView>, ApiError> {
     let mut tx = app.db.begin().await?;
-    find(&mut tx, caller, id).await?;
+    let before = find(&mut tx, caller, id).await?;
     api_keys::revoke(&mut tx, id, app.clock.process_us()).await?;
+    if before.revoked_at.is_none() {
+        trail::done(Action::ApiKeyRevoked).to(id).about(before.user_id).record(&mut tx).await?;
+    }
     let key = find(&mut tx, caller, id).await?;
     tx.commit().await?;
     tracing::info!(user_id = %key.user_id, api_key_id = %id, by = %caller.user_id, "an API key was revoked");

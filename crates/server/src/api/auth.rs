@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use directpay_domain::api_key::{ApiKeySecret, Scope};
 use directpay_domain::id::{ApiKeyId, UserId};
 use directpay_domain::payment::Actor;
+use directpay_domain::trail::Credential;
 use directpay_domain::user::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -52,7 +53,7 @@ impl Caller {
             return by_key(app, token, needed()).await;
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
-        request_id::is_of(identity.user_id, None);
+        request_id::is_of(identity.user_id, Some(Credential::Session(identity.session)));
         let session = Some(identity.session);
         Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None, session })
     }
@@ -113,7 +114,6 @@ impl FromRequestParts<App> for Caller {
 /// The owner of a key that may do what this request asks for.
 async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, ApiError> {
     let key = api_keys::present(app, key).await?;
-    request_id::is_of(key.user_id, Some(key.id));
     let scope = needed.ok_or_else(ApiError::closed_to_api_keys)?;
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));

@@ -8,6 +8,7 @@ use directpay_domain::bank_account::{AccountNumber, AccountType, RoutingNumber};
 use directpay_domain::id::{BankAccountId, UserId};
 use directpay_domain::text::Line;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::Action;
 use directpay_domain::user::Role;
 use directpay_store::bank_accounts::{self, BankAccount, NewBankAccount};
 use directpay_store::{StoreError, Tx, users};
@@ -23,6 +24,7 @@ use super::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, WithBody}
 use crate::app::App;
 use crate::clock;
 use crate::secrets::{VaultError, hex};
+use crate::trail;
 
 /// An account to link.
 #[derive(Deserialize, ToSchema)]
@@ -192,6 +194,7 @@ async fn link(app: &App, owner: UserId, link: Link) -> Result<BankAccount, ApiEr
     };
     let new = NewBankAccount { account: &account, sealed: &sealed, fingerprint: &fingerprint };
     bank_accounts::insert(&mut tx, new).await.map_err(already_linked)?;
+    trail::done(Action::BankAccountLinked).to(id).record(&mut tx).await?;
     tx.commit().await?;
     Ok(account)
 }
@@ -256,6 +259,7 @@ pub async fn set_primary_bank_account(
         must_be_usable(&account)?;
         bank_accounts::clear_primary(&mut tx, owner).await?;
         bank_accounts::mark_primary(&mut tx, owner, id).await?;
+        trail::done(Action::BankAccountMadePrimary).to(id).record(&mut tx).await?;
     }
     answer(tx, owner, id).await
 }
@@ -281,6 +285,7 @@ pub async fn activate_bank_account(
     let account = hold(&mut tx, owner, id).await?;
     if !account.is_active {
         bank_accounts::activate(&mut tx, owner, id).await.map_err(already_linked)?;
+        trail::done(Action::BankAccountActivated).to(id).record(&mut tx).await?;
         if !bank_accounts::has_primary(&mut tx, owner).await? {
             bank_accounts::clear_primary(&mut tx, owner).await?;
             bank_accounts::mark_oldest_primary(&mut tx, owner).await?;
@@ -310,6 +315,7 @@ pub async fn deactivate_bank_account(
     let account = hold(&mut tx, owner, id).await?;
     if account.is_active {
         bank_accounts::deactivate(&mut tx, owner, id).await?;
+        trail::done(Action::BankAccountDeactivated).to(id).record(&mut tx).await?;
     }
     if account.is_primary {
         bank_accounts::mark_oldest_primary(&mut tx, owner).await?;

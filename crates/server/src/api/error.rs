@@ -222,6 +222,16 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; nothing was done")
     }
 
+    /// Whether this status keeps a caller away from something.
+    pub fn keeps_away(status: StatusCode) -> bool {
+        ApiError::is_unauthorized(status) || matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+    }
+
+    /// Whether this status says that nobody is let in with what was shown.
+    pub fn is_unauthorized(status: StatusCode) -> bool {
+        status == StatusCode::UNAUTHORIZED
+    }
+
     /// What axum or a layer refused with a bare status, as a problem.
     pub fn from_status(status: StatusCode) -> ApiError {
         match status {

@@ -60,7 +60,7 @@ pub async fn limit(State(app): State<App>, mut request: Request, next: Next) -> 
 pub fn count(parts: &Parts, app: &App, caller: Caller) -> Result<(), ApiError> {
     let Some(standings) = parts.extensions.get::<Standings>() else { return Ok(()) };
     standings.note(app.limits.count_caller(caller.user_id, caller.api_key_id()))?;
-    if is_report(&parts.extensions) {
+    if is_report(route(&parts.extensions)) {
         standings.note(app.limits.count_report(caller.user_id))?;
     }
     Ok(())
@@ -80,8 +80,7 @@ fn makes_hashes(method: &Method, extensions: &Extensions) -> bool {
 }
 
 /// Whether it goes through all that a landlord or a lease has.
-fn is_report(extensions: &Extensions) -> bool {
-    let route = route(extensions);
+pub fn is_report(route: &str) -> bool {
     route.starts_with("/api/v1/reports/") || route.ends_with("/statement")
 }
 

@@ -21,6 +21,7 @@ pub mod reports;
 pub mod request_id;
 pub mod sandbox_clock;
 pub mod scopes;
+pub mod trail;
 pub mod users;
 pub mod webhooks;
 
@@ -72,6 +73,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "events", description = "What happens, in one order, for programs that follow it"),
         (name = "webhooks", description = "What happens, sent to programs, signed"),
         (name = "reports", description = "What a landlord's books say, and what each number is made of"),
+        (name = "audit", description = "Who did what from where"),
         (name = "sandbox", description = "Trying out what takes months"),
         (name = "health", description = "For whoever runs the server"),
     ),
@@ -162,6 +164,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::deliveries::list_deliveries))
         .routes(routes!(webhooks::deliveries::read_delivery))
         .routes(routes!(webhooks::deliveries::resend_delivery))
+        .routes(routes!(trail::list_audit_entries))
         .routes(routes!(sandbox_clock::read_clock))
         .routes(routes!(sandbox_clock::advance_clock))
 }
@@ -194,7 +197,8 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| ApiError::panicked().into_response()))
         .layer(middleware::from_fn_with_state(app.clone(), limits::limit))
         .layer(middleware::from_fn_with_state(Arc::new(requests), surround))
-        .layer(middleware::from_fn(request_id::assign))
+        .layer(middleware::from_fn_with_state(app.clone(), trail::watch))
+        .layer(middleware::from_fn_with_state(app.clone(), request_id::assign))
         .with_state(app);
     // Routes are chosen before inner layers run: the path must be in its written form by then.
     Router::new().fallback_service(tower::Layer::layer(&middleware::from_fn(in_written_form), inner))

@@ -6,6 +6,7 @@ use directpay_domain::id::{PropertyId, UserId};
 use directpay_domain::property::{UsState, ZipCode, ZoneName};
 use directpay_domain::text::Line;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::Action;
 use directpay_domain::user::Role;
 use directpay_store::properties::{self, Property};
 use directpay_store::users;
@@ -20,6 +21,7 @@ use super::extract::{Id, Json, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfRole, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
+use crate::trail;
 
 /// A new property. A house with several flats is several properties with one address.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -168,6 +170,7 @@ pub async fn create_property(
     let property = request.parse()?.let_by(caller.user_id, app.clock.business());
     let mut tx = app.db.begin().await?;
     properties::insert(&mut tx, &property).await?;
+    trail::done(Action::PropertyCreated).to(property.id).record(&mut tx).await?;
     tx.commit().await?;
     Ok(created(&format!("/api/v1/properties/{}", property.id), PropertyView::from(property)))
 }

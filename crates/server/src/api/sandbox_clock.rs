@@ -3,8 +3,10 @@
 use axum::extract::State;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::time::{Instant, SECOND_US};
+use directpay_domain::trail::Action;
 use directpay_store::sandbox_clock;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
@@ -15,6 +17,7 @@ use crate::app::App;
 use crate::bank::BankTime;
 use crate::clock::Clock;
 use crate::sandbox_clock::Step;
+use crate::trail;
 
 /// How far to move business time: exactly one of the three.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -110,6 +113,7 @@ pub async fn advance_clock(
     let by_us = step.micros(app.clock.business_ahead(ahead_us), ahead_us);
     let by_us = by_us.map_err(|invalid| ApiError::invalid(step.field(), invalid))?;
     let ahead_us = sandbox_clock::advance(&mut tx, by_us).await?;
+    trail::done(Action::ClockAdvanced).with(json!({"by_us": by_us})).record(&mut tx).await?;
     tx.commit().await?;
     app.clock.move_ahead(ahead_us);
     app.wake_all();

@@ -41,7 +41,9 @@ pub fn access(operation_id: &str) -> Option<Access> {
         | "disable_second_factor"
         | "renew_recovery_codes"
         | "remove_second_factor" => return Some(Access::SignedIn),
-        "create_api_key" | "list_api_keys" | "read_api_key" | "revoke_api_key" | "advance_clock" => {
+        "create_api_key" | "list_api_keys" | "read_api_key" | "revoke_api_key" | "advance_clock"
+        // It says from where people come.
+        | "list_audit_entries" => {
             return Some(Access::SignedIn);
         }
         "read_me" | "read_user" | "list_users" => Scope::UsersRead,

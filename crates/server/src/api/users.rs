@@ -5,6 +5,7 @@ use axum::response::Response;
 use directpay_domain::id::UserId;
 use directpay_domain::text::Line;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::{Action, Actor};
 use directpay_domain::user::{Email, Password, Phone, Role};
 use directpay_store::Tx;
 use directpay_store::users::{self, NewUser, User};
@@ -20,6 +21,7 @@ use super::extract::{Id, Json, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
+use crate::trail;
 
 /// A new person.
 #[derive(Deserialize, ToSchema)]
@@ -133,6 +135,8 @@ async fn enroll(app: &App, person: Person) -> Result<User, ApiError> {
     users::insert(&mut tx, new)
         .await
         .map_err(|error| if error.breaks("users_email") { email_taken() } else { error.into() })?;
+    let signed_up = Actor::User { id: user.id, credential: None };
+    trail::done(Action::UserCreated).by(signed_up).to(user.id).record(&mut tx).await?;
     if app.mail.reaches_people() {
         ask(app, &mut tx, user.id, &person.email).await?;
     }

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Read};
 use anyhow::{Context, bail};
 use directpay_domain::id::UserId;
 use directpay_domain::text::Line;
+use directpay_domain::trail::{Action, Actor};
 use directpay_domain::user::{Email, Password, Role};
 use directpay_store::sandbox_clock;
 use directpay_store::users::{self, NewUser, User};
@@ -14,6 +15,7 @@ use crate::access::passwords::Passwords;
 use crate::clock::{self, Clock};
 use crate::config::Database;
 use crate::running::{self, Company, SchemaPolicy};
+use crate::trail;
 
 /// Makes an administrator; the password is read from standard input.
 pub async fn create(database: &Database, email: &str, full_name: &str) -> anyhow::Result<()> {
@@ -39,6 +41,7 @@ pub async fn create(database: &Database, email: &str, full_name: &str) -> anyhow
         }
         return Err(error.into());
     }
+    trail::done(Action::UserCreated).by(Actor::Command).to(user.id).about(user.id).record(&mut tx).await?;
     tx.commit().await?;
     println!("made administrator {} ({})", user.email, user.id);
     Ok(())

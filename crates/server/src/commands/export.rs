@@ -13,6 +13,7 @@ use clap::Args;
 use directpay_domain::id::UserId;
 use directpay_domain::money::{Currency, format_minor};
 use directpay_domain::time::Instant;
+use directpay_domain::trail::{Action, Subject};
 use directpay_domain::user::{Email, Role};
 use directpay_store::journal::{self, JournalLine, Place};
 use directpay_store::{Db, users};
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use crate::config::Database;
 use crate::running::{self, Company, SchemaPolicy};
+use crate::trail;
 
 /// Lines that are read together.
 const PAGE: i64 = 1_000;
@@ -46,6 +48,7 @@ pub async fn journal(database: &Database, args: &JournalArgs) -> anyhow::Result<
         None => None,
         Some(text) => Some(find_landlord(&opened.db, text).await?),
     };
+    trail::command(&opened.db, Action::JournalExported, landlord.map(Subject::from)).await?;
     match &args.output {
         None => write_journal(&opened.db, landlord, io::stdout()).await?,
         Some(file) => replace(&opened.db, landlord, file).await?,

@@ -10,6 +10,7 @@ use directpay_domain::calendar::parse_date;
 use directpay_domain::id::UserId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::report::{Basis, Month};
+use directpay_domain::trail::Action;
 use directpay_store::reports::Days;
 use directpay_store::reports::payments::Span;
 use directpay_store::{Db, Tx, sandbox_clock};
@@ -22,6 +23,7 @@ use crate::api::reports::{arrears, income, month, payments, rent_roll};
 use crate::clock::Clock;
 use crate::config::Database;
 use crate::running::{self, Company, SchemaPolicy};
+use crate::trail;
 
 /// Payments that a terminal is shown: whoever wants more wants a file.
 const SHOWN_MAX: usize = 1_000;
@@ -135,6 +137,7 @@ pub async fn report(database: &Database, command: &ReportCommand) -> anyhow::Res
 /// One moment of the books of a landlord, and the day of the report where the properties lie.
 async fn begin(db: &Db, whom: &ForWhom, as_of: Option<Date>) -> anyhow::Result<(Tx, UserId, Days)> {
     let landlord = find_landlord(db, &whom.landlord).await?;
+    trail::command(db, Action::ReportRead, Some(landlord.into())).await?;
     let mut tx = db.begin_read().await?;
     let now = Clock::default().business_ahead(sandbox_clock::ahead_us(&mut tx).await?);
     let days = Days::of(&mut tx, landlord, as_of, now).await?;

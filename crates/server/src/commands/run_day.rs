@@ -10,9 +10,11 @@ use comfy_table::{Cell, CellAlignment, Table};
 use directpay_domain::calendar::parse_date;
 use directpay_domain::rail::DelayScale;
 use directpay_domain::time::{DAY_US, Instant};
+use directpay_domain::trail::{Action, Actor};
 use directpay_store::{Db, lease_ledger, sandbox_clock};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde_json::json;
 
 use crate::autopay;
 use crate::bank::simulator::Simulator;
@@ -22,6 +24,7 @@ use crate::config::Database;
 use crate::daily_pass::{self, Tally};
 use crate::running::{self, Company, SchemaPolicy};
 use crate::sandbox_clock::Step;
+use crate::trail;
 
 /// How long other processes may take for the leases that they have taken up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,6 +85,7 @@ async fn bring_to(db: &Db, clock: &Clock, date: Date) -> anyhow::Result<()> {
         let by_us =
             Step::To(begun).micros(now, ahead_us).map_err(|invalid| anyhow::anyhow!("{date} {}", invalid.detail))?;
         sandbox_clock::advance(&mut tx, by_us).await?;
+        trail::done(Action::ClockAdvanced).by(Actor::Command).with(json!({"by_us": by_us})).record(&mut tx).await?;
         tx.commit().await?;
         tracing::info!(%date, by_us, "business time was moved");
     }

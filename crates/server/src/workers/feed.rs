@@ -1,9 +1,10 @@
-//! Giving positions in the feed to events that are committed.
+//! Giving positions to what is committed: in the feed to events, in the trail to its entries.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use directpay_store::feed::{self, Numbered};
+use directpay_store::trail;
 
 use super::{Round, Shift};
 use crate::bank::BankConnection;
@@ -12,8 +13,10 @@ use crate::bank::BankConnection;
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
-    Ok(match feed::number(&shift.app.db).await.context("numbering events")? {
-        Numbered::ABatch => Round::Worked,
-        Numbered::All => Round::Idle,
+    let events = feed::number(&shift.app.db).await.context("numbering events")?;
+    let entries = trail::number(&shift.app.db).await.context("numbering entries of the trail")?;
+    Ok(match (events, entries) {
+        (Numbered::ABatch, _) | (_, Numbered::ABatch) => Round::Worked,
+        (Numbered::All, Numbered::All) => Round::Idle,
     })
 }

@@ -14,7 +14,7 @@ mod settle;
 mod submit;
 pub(crate) mod tell;
 
-pub use checkpoint::checkpoint;
+pub use checkpoint::{checkpoint, log_word};
 
 use std::future::Future;
 use std::sync::Arc;

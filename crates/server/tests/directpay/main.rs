@@ -30,5 +30,6 @@ mod simulation;
 mod statement;
 mod story;
 mod surface;
+mod trail;
 mod two_years;
 mod webhooks;

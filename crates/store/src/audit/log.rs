@@ -14,7 +14,7 @@ use super::{Check, PAGE};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::hashes::Hash;
-use crate::log_tree::{self, Checkpoint};
+use crate::log_tree::{self, Checkpoint, Log};
 use crate::sql::Sql;
 
 /// Holes that are counted through; what claims to stand further on is not believed.
@@ -26,9 +26,11 @@ const STATEMENTS: i64 = 32;
 /// A root that somebody kept elsewhere.
 #[derive(Debug, Clone)]
 pub struct Kept {
+    /// Of which log.
+    pub log: Log,
     /// What it is called.
     pub name: String,
-    /// How many events there were.
+    /// How many events or entries there were.
     pub size: i64,
     /// The root of the tree over them.
     pub root: Digest,
@@ -82,7 +84,7 @@ pub(super) async fn check(
     mut progress: impl FnMut(u64),
 ) -> Result<Vec<Check>, StoreError> {
     let mut chain = Check::new("every event follows on the one before it in its history");
-    let mut tree = Tree::new(kept);
+    let mut tree = Tree::new(Log::Events, kept);
     let (mut after, mut from) = (0, 0);
     loop {
         let rows = page(tx, after).await?;
@@ -145,8 +147,9 @@ async fn waiting(tx: &mut Tx, chain: &mut Check) -> Result<(), StoreError> {
 }
 
 /// The tree as it grows from what is stored, beside what was signed of it.
-struct Tree<'k> {
-    check: Check,
+pub(super) struct Tree<'k> {
+    pub(super) check: Check,
+    log: Log,
     edge: Edge,
     /// By size, the next one first.
     kept: VecDeque<&'k Kept>,
@@ -159,11 +162,16 @@ struct Tree<'k> {
 }
 
 impl<'k> Tree<'k> {
-    fn new(kept: &'k [Kept]) -> Tree<'k> {
-        let mut kept: Vec<_> = kept.iter().collect();
+    /// Over a log, beside those of the `kept` roots that are of it.
+    pub(super) fn new(log: Log, kept: &'k [Kept]) -> Tree<'k> {
+        let mut kept: Vec<_> = kept.iter().filter(|kept| kept.log == log).collect();
         kept.sort_by_key(|kept| kept.size);
         Tree {
-            check: Check::new("the log is the one that was signed"),
+            check: Check::new(match log {
+                Log::Events => "the log is the one that was signed",
+                Log::Trail => "the trail is the one that was signed",
+            }),
+            log,
             edge: Edge::default(),
             kept: kept.into(),
             stored: VecDeque::new(),
@@ -178,7 +186,7 @@ impl<'k> Tree<'k> {
     }
 
     /// Goes on to a position; false if nothing can stand there.
-    async fn reach(
+    pub(super) async fn reach(
         &mut self,
         tx: &mut Tx,
         position: i64,
@@ -200,14 +208,15 @@ impl<'k> Tree<'k> {
         Ok(true)
     }
 
-    async fn add(
+    /// Goes on by one leaf.
+    pub(super) async fn add(
         &mut self,
         tx: &mut Tx,
         hash: Digest,
         objection: &impl Fn(&Checkpoint) -> Option<String>,
     ) -> Result<(), StoreError> {
         for tile in self.edge.add(merkle::leaf(&hash.0)) {
-            let breach = match log_tree::tile(tx, tile).await? {
+            let breach = match log_tree::tile(tx, self.log, tile).await? {
                 Some(stored) if stored == tile.root => None,
                 // They are made with checkpoints.
                 None if self.peek(tx).await?.is_none_or(|size| size < self.size()) => None,
@@ -231,7 +240,7 @@ impl<'k> Tree<'k> {
     /// The size of the next checkpoint.
     async fn peek(&mut self, tx: &mut Tx) -> Result<Option<i64>, StoreError> {
         if self.stored.is_empty() {
-            self.stored = log_tree::checkpoints_after(tx, self.read_through, PAGE).await?.into();
+            self.stored = log_tree::checkpoints_after(tx, self.log, self.read_through, PAGE).await?.into();
             self.read_through = self.stored.back().map_or(self.read_through, |last| last.size);
         }
         let sizes = [self.stored.front().map(|stored| stored.size), self.kept.front().map(|kept| kept.size)];
@@ -277,7 +286,11 @@ impl<'k> Tree<'k> {
     }
 
     /// Whatever was signed of more events than there are.
-    async fn end(&mut self, tx: &mut Tx, objection: &impl Fn(&Checkpoint) -> Option<String>) -> Result<(), StoreError> {
+    pub(super) async fn end(
+        &mut self,
+        tx: &mut Tx,
+        objection: &impl Fn(&Checkpoint) -> Option<String>,
+    ) -> Result<(), StoreError> {
         let size = self.size();
         while self.peek(tx).await?.is_some() {
             let Some((objection, name, of, _)) = self.next(objection) else { break };

@@ -12,14 +12,14 @@ mod log;
 mod mandates;
 mod refunds;
 mod totals;
+mod trail;
 mod webhooks;
 
 pub use log::Kept;
 
 use crate::db::Db;
 use crate::error::StoreError;
-use crate::feed as positions;
-use crate::log_tree::Checkpoint;
+use crate::log_tree::{Checkpoint, Log};
 
 /// How many payments or instructions are looked at together.
 const PAGE: i64 = 500;
@@ -88,23 +88,26 @@ pub async fn audit(db: &Db, mut progress: impl FnMut(u64, u64) + Send) -> Result
     checks.extend(feed::check(&mut tx, db.is_shared()).await?);
     checks.push(webhooks::check(&mut tx).await?);
     checks.extend(log::check(&mut tx, db.is_shared(), &[], |_| None, |_| {}).await?);
+    checks.extend(trail::check(&mut tx, &[], |_| None).await?);
     checks.extend(bank::check(&mut tx, |done| progress(payments + done, total)).await?);
     Ok(Audit { checks })
 }
 
-/// Checks that nothing of the log was changed: events against their histories, and all of them against the stored checkpoints,
-/// of which `objection` says what is wrong with one, and against those that were `kept` elsewhere. `progress` is told how many of how many
-/// events have been looked at.
+/// Checks that nothing of the logs was changed: events against their histories, entries of the trail against those before them, and all
+/// of them against the stored checkpoints, of which `objection` says what is wrong with one, and against those that were `kept`
+/// elsewhere. `progress` is told how many of how many events have been looked at.
 pub async fn audit_log(
     db: &Db,
     kept: &[Kept],
-    objection: impl Fn(&Checkpoint) -> Option<String>,
+    objection: impl Fn(Log, &Checkpoint) -> Option<String>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Audit, StoreError> {
     let mut tx = db.begin_read().await?;
     tx.for_the_audit().await?;
-    let total = u64::try_from(positions::head(&mut tx).await?).unwrap_or(0);
-    let mut checks = log::check(&mut tx, db.is_shared(), kept, objection, |done| progress(done, total)).await?;
+    let total = u64::try_from(Log::Events.head(&mut tx).await?).unwrap_or(0);
+    let of_events = |stored: &Checkpoint| objection(Log::Events, stored);
+    let mut checks = log::check(&mut tx, db.is_shared(), kept, of_events, |done| progress(done, total)).await?;
+    checks.extend(trail::check(&mut tx, kept, |stored| objection(Log::Trail, stored)).await?);
     let places = feed::places(&mut tx, db.is_shared()).await?;
     checks.extend(places.into_iter().map(|check| Check { examined: total, ..check }));
     Ok(Audit { checks })

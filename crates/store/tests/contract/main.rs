@@ -28,6 +28,7 @@ mod sandbox_clock;
 mod servers;
 mod statement;
 mod tampering;
+mod trail;
 mod transactions;
 mod webhooks;
 mod work;

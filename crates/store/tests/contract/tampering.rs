@@ -7,7 +7,7 @@ use directpay_domain::charge::ChargeKind;
 use directpay_domain::digest::Digest;
 use directpay_domain::payment::Command;
 use directpay_store::feed::{self, Numbered};
-use directpay_store::log_tree::{self, Due, Grown};
+use directpay_store::log_tree::{self, Due, Grown, Log};
 use directpay_store::{Db, PoolSize, audit_log};
 use jiff::civil::date;
 use rusqlite::Connection;
@@ -80,7 +80,10 @@ async fn number(world: &World) {
 async fn sign(world: &World, every_events: i64) -> Grown {
     number(world).await;
     let due = Due { now_us: 0, every_us: i64::MAX, every_events };
-    log_tree::grow(&world.db, due, |size, root| Ok::<_, ()>(format!("{size} {root}"))).await.unwrap().unwrap()
+    log_tree::grow(&world.db, Log::Events, due, |size, root| Ok::<_, ()>(format!("{size} {root}")))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 async fn events(world: &World) -> Vec<Event> {
@@ -305,7 +308,7 @@ impl Intruder<'_> {
 
     /// The sentences of the check, each with the positions that it names, or with that of the event that it names.
     async fn found(&self) -> Vec<(String, BTreeSet<i64>)> {
-        let audit = audit_log(&self.world.db, &[], |_| None, |_, _| {}).await.unwrap();
+        let audit = audit_log(&self.world.db, &[], |_, _| None, |_, _| {}).await.unwrap();
         let sentences = audit.checks.into_iter().flat_map(|check| check.described);
         sentences.map(|sentence| (sentence.clone(), self.named(&sentence))).collect()
     }

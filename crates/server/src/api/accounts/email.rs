@@ -7,6 +7,7 @@ use directpay_domain::id::UserId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::text::Line;
 use directpay_domain::time::{DAY_US, SECOND_US};
+use directpay_domain::trail::Action;
 use directpay_domain::user::{Email, Phone};
 use directpay_store::mail_links::{self, NewLink, Purpose};
 use directpay_store::users::{self, User};
@@ -25,6 +26,7 @@ use crate::api::users::UserView;
 use crate::app::App;
 use crate::mail::{self, letters};
 use crate::origin::Origin;
+use crate::trail;
 
 /// How long a link that proves an address is good.
 const CONFIRM_US: i64 = DAY_US;
@@ -80,6 +82,7 @@ pub async fn update_me(
         user.phone = phone.map(|phone| phone.as_str().to_owned());
     }
     users::set_profile(&mut tx, user.id, &user.full_name, user.phone.as_deref()).await?;
+    trail::done(Action::ProfileChanged).to(user.id).record(&mut tx).await?;
     tx.commit().await?;
     Ok(Json(user.into()))
 }
@@ -125,6 +128,7 @@ pub async fn change_email(
     }
     proven.accept(&mut tx).await?;
     ask(&app, &mut tx, user.id, &email).await?;
+    trail::done(Action::EmailChangeAsked).to(user.id).record(&mut tx).await?;
     tx.commit().await?;
     app.mail.bell.ring();
     Ok((StatusCode::ACCEPTED, Json(UserView::from(user))).into_response())
@@ -148,6 +152,7 @@ pub async fn send_email_verification(State(app): State<App>, caller: Caller) -> 
         return Err(ApiError::conflict("email_verified", "this address needs no confirmation"));
     }
     ask(&app, &mut tx, user.id, &email_of(&user)?).await?;
+    trail::done(Action::EmailConfirmationAsked).to(user.id).record(&mut tx).await?;
     tx.commit().await?;
     app.mail.bell.ring();
     Ok((StatusCode::ACCEPTED, Json(UserView::from(user))).into_response())
@@ -228,6 +233,7 @@ pub async fn confirm_email(
     users::set_email(&mut tx, user.id, email.as_str(), &email.key(), now_us)
         .await
         .map_err(|error| if error.breaks("users_email") { email_taken() } else { error.into() })?;
+    trail::done(Action::EmailConfirmed).to(user.id).about(user.id).record(&mut tx).await?;
     if is_new {
         mail_links::void(&mut tx, user.id, Purpose::PasswordReset).await?;
         let letter = letters::email_changed(app.mail.public_url(), &user.email);

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::time::{DAY_US, SECOND_US};
+use directpay_domain::trail::Action;
 use directpay_domain::user::{Email, Password};
 use directpay_store::mail_links::{self, NewLink, Purpose};
 use directpay_store::users::{self, User};
@@ -24,6 +25,7 @@ use crate::api::users::UserView;
 use crate::app::App;
 use crate::mail::{self, letters};
 use crate::origin::Origin;
+use crate::trail;
 
 /// How long a link to a new password is good.
 const RESET_US: i64 = 30 * 60 * SECOND_US;
@@ -64,6 +66,7 @@ pub async fn change_password(
     let mut tx = app.db.begin().await?;
     proven.accept(&mut tx).await?;
     set(&app, &mut tx, &user, &password_hash, caller.session).await?;
+    trail::done(Action::PasswordChanged).to(user.id).record(&mut tx).await?;
     tx.commit().await?;
     app.mail.bell.ring();
     tracing::info!("a password was changed");
@@ -130,6 +133,8 @@ pub async fn request_password_reset(
     users::lock(&mut tx, found.map_or(Uuid::nil().into(), |user| user.id)).await?;
     let found = users::find_by_address(&mut tx, &email.key()).await?;
     let user_id = found.as_ref().map(|user| user.id);
+    // Counted in memory, which takes as long for whoever is nobody.
+    app.folds.note(Action::PasswordResetAsked, user_id);
     let sent = mail_links::count_since(
         &mut tx,
         user_id.unwrap_or(Uuid::nil().into()),
@@ -206,6 +211,7 @@ pub async fn confirm_password_reset(
     }
     users::verify_email(&mut tx, user.id, now_us).await?;
     set(&app, &mut tx, &user, &password_hash, None).await?;
+    trail::done(Action::PasswordReset).to(user.id).about(user.id).record(&mut tx).await?;
     tx.commit().await?;
     app.mail.bell.ring();
     tracing::info!(user_id = %user.id, "a password was set by a link");

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directpay_domain::id::UserId;
+use directpay_domain::trail::Action;
 use directpay_store::{second_factors, users};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,6 +20,7 @@ use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::mail::{self, letters};
 use crate::origin::Origin;
+use crate::trail;
 
 /// A second factor, without what makes its codes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,6 +130,7 @@ pub async fn begin_second_factor(
     proven.accept(&mut tx).await?;
     let begun = second_factor::begin(&app, &mut tx, user.id).await?;
     let secret = begun.ok_or_else(|| ApiError::conflict("second_factor_on", "a second factor is on already"))?;
+    trail::done(Action::SecondFactorBegun).to(user.id).record(&mut tx).await?;
     tx.commit().await?;
     let otpauth_uri = totp::uri(&user.email, &secret);
     let view = EnrollmentView { user_id: user.id.0, secret: totp::base32(&secret), otpauth_uri };
@@ -165,6 +168,7 @@ pub async fn confirm_second_factor(
     }
     second_factor::forget_tries(&app, &mut tx, user.id).await?;
     second_factors::confirm(&mut tx, user.id, app.clock.process_us()).await?;
+    trail::done(Action::SecondFactorTurnedOn).to(user.id).record(&mut tx).await?;
     let recovery_codes = second_factor::renew_recovery_codes(&app, &mut tx, user.id).await?;
     let letter = letters::second_factor_on(app.mail.public_url(), &user.email);
     mail::queue(&app, &mut tx, &letter, mail::NOTICE_US).await?;
@@ -250,6 +254,7 @@ pub async fn renew_recovery_codes(
     // An administrator may have taken it away meanwhile.
     second_factors::hold(&mut tx, user.id).await?.ok_or_else(is_off)?;
     let recovery_codes = second_factor::renew_recovery_codes(&app, &mut tx, user.id).await?;
+    trail::done(Action::RecoveryCodesRenewed).to(user.id).record(&mut tx).await?;
     let letter = letters::recovery_codes_renewed(app.mail.public_url(), &user.email);
     mail::queue(&app, &mut tx, &letter, mail::NOTICE_US).await?;
     tx.commit().await?;
@@ -289,6 +294,7 @@ async fn take_away(
     id: UserId,
     proven: Option<Proven>,
 ) -> Result<Json<SecondFactorView>, ApiError> {
+    let action = if proven.is_some() { Action::SecondFactorTurnedOff } else { Action::SecondFactorRemoved };
     let mut tx = app.db.begin().await?;
     if let Some(proven) = proven {
         proven.accept(&mut tx).await?;
@@ -297,6 +303,7 @@ async fn take_away(
     if !second_factors::remove(&mut tx, id).await? {
         return Err(is_off());
     }
+    trail::done(action).to(id).about(id).record(&mut tx).await?;
     let letter = letters::second_factor_off(app.mail.public_url(), &user.email);
     mail::queue(app, &mut tx, &letter, mail::NOTICE_US).await?;
     tx.commit().await?;

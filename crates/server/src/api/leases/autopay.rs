@@ -11,6 +11,7 @@ use directpay_domain::invalid::Invalid;
 use directpay_domain::lease_event::{DrawName, LeaseChange};
 use directpay_domain::payment::initiate::Acceptance;
 use directpay_domain::payment::{Command, Reason};
+use directpay_domain::trail::{Action, Subject};
 use directpay_store::autopay::{self as mandates, Draw, Mandate};
 use directpay_store::bank_accounts::{self, BankAccount};
 use directpay_store::lease_ledger::LeaseLedger;
@@ -18,6 +19,7 @@ use directpay_store::leases::Lease;
 use directpay_store::payments::{self, Recorded};
 use directpay_store::{StoreError, Tx, policies};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,6 +33,7 @@ use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::api::{created_once, request_id};
 use crate::app::App;
 use crate::daily_pass::asked_by;
+use crate::trail;
 use crate::{autopay, instruct};
 
 /// Sign a mandate for autopay.
@@ -66,6 +69,10 @@ pub async fn sign_mandate(
     }
     let (terms, account_id) = request.parse(lease.terms.rent.currency())?;
     let (mandate_id, is_new) = sign(&app, &mut tx, caller, &key, &lease, terms, account_id).await?;
+    if is_new {
+        let entry = trail::done(Action::MandateSigned).to(Subject::mandate(mandate_id));
+        entry.with(json!({"lease_id": id})).record(&mut tx).await?;
+    }
     let is_blocked = is_blocked(&app, &mut tx, id).await?;
     let mandate = mandates::find_for_update(&mut tx, id, mandate_id).await?.ok_or_else(ApiError::not_found)?;
     let view = MandateView::read(&mut tx, mandate, caller, is_blocked).await?;
@@ -201,7 +208,7 @@ pub async fn pause_mandate(
     caller: Caller,
     Ids(id, mandate_id): Ids<LeaseId, Uuid>,
 ) -> Result<Json<MandateView>, ApiError> {
-    change_status(&app, caller, id, mandate_id, MandateStatus::Paused).await
+    change_status(&app, caller, (id, mandate_id), MandateStatus::Paused, Action::MandatePaused).await
 }
 
 /// Resume a mandate.
@@ -219,7 +226,7 @@ pub async fn resume_mandate(
     caller: Caller,
     Ids(id, mandate_id): Ids<LeaseId, Uuid>,
 ) -> Result<Json<MandateView>, ApiError> {
-    change_status(&app, caller, id, mandate_id, MandateStatus::Active).await
+    change_status(&app, caller, (id, mandate_id), MandateStatus::Active, Action::MandateResumed).await
 }
 
 /// Revoke a mandate.
@@ -237,7 +244,7 @@ pub async fn revoke_mandate(
     caller: Caller,
     Ids(id, mandate_id): Ids<LeaseId, Uuid>,
 ) -> Result<Json<MandateView>, ApiError> {
-    change_status(&app, caller, id, mandate_id, MandateStatus::Revoked).await
+    change_status(&app, caller, (id, mandate_id), MandateStatus::Revoked, Action::MandateRevoked).await
 }
 
 /// The caller's own mandate, held.
@@ -253,9 +260,9 @@ async fn hold_own(tx: &mut Tx, caller: Caller, lease: LeaseId, id: Uuid) -> Resu
 async fn change_status(
     app: &App,
     caller: Caller,
-    lease: LeaseId,
-    id: Uuid,
+    (lease, id): (LeaseId, Uuid),
     status: MandateStatus,
+    action: Action,
 ) -> Result<Json<MandateView>, ApiError> {
     let mut tx = app.db.begin().await?;
     let mandate = hold_own(&mut tx, caller, lease, id).await?;
@@ -276,6 +283,8 @@ async fn change_status(
         if status == MandateStatus::Revoked {
             give_up_announced(&mut tx, &mandate).await?;
         }
+        let entry = trail::done(action).to(Subject::mandate(id));
+        entry.with(json!({"lease_id": lease})).record(&mut tx).await?;
         mandates::find(&mut tx, id).await?
     };
     let is_blocked = is_blocked(app, &mut tx, lease).await?;
@@ -385,6 +394,10 @@ pub async fn skip_draw(
             Draw::announced(due_date)
         }
     };
+    if draw.status != DrawStatus::Skipped {
+        let entry = trail::done(Action::MandateDrawSkipped).to(Subject::mandate(mandate_id));
+        entry.with(json!({"lease_id": id, "due_date": due_date})).record(&mut tx).await?;
+    }
     match draw.status {
         DrawStatus::Skipped => {}
         DrawStatus::Announced => skip_and_note(&app, &mut tx, caller, &mandate, draw).await?,

@@ -12,12 +12,14 @@ use directpay_domain::lease::check_rent;
 use directpay_domain::money::Amount;
 use directpay_domain::payment::Reason;
 use directpay_domain::text::Line;
+use directpay_domain::trail::Action;
 use directpay_store::Tx;
 use directpay_store::charges::{self, Charge};
 use directpay_store::deposits;
 use directpay_store::lease_ledger::{LeaseLedger, NewCredit};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -32,6 +34,7 @@ use crate::api::problem::{Always, OfList, OfOne, OfRole, OfState, SignedIn, With
 use crate::api::{changed_once, created_once};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
+use crate::trail;
 
 /// What is charged once.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -106,6 +109,7 @@ pub async fn create_charge(
                 ledger.add(charge, new())?;
             }
             ledger.write(&mut tx).await?;
+            trail::done(Action::LeaseChargeCreated).to(id).with(json!({"charge_id": made})).record(&mut tx).await?;
             (ChargeId(made), true)
         }
     };
@@ -255,6 +259,7 @@ pub async fn void_charge(
     daily_pass::void_fees(&mut tx, &mut ledger, &charge, &new).await?;
     ledger.void(&mut tx, &charge, reason, new()).await?;
     ledger.write(&mut tx).await?;
+    trail::done(Action::LeaseChargeVoided).to(id).with(json!({"charge_id": charge_id})).record(&mut tx).await?;
     let view = read_charge(&mut tx, id, charge_id).await?;
     tx.commit().await?;
     Ok(changed_once(true, view))
@@ -365,6 +370,7 @@ pub async fn grant_credit(
             let credit = NewCredit { id: made, kind, amount, charge_id };
             ledger.grant(id, credit, reason, asked_by(&app, caller)())?;
             ledger.write(&mut tx).await?;
+            trail::done(Action::LeaseCreditGranted).to(id).with(json!({"credit_id": made})).record(&mut tx).await?;
             (made, true)
         }
     };

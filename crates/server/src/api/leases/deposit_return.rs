@@ -12,6 +12,7 @@ use directpay_domain::money::{Amount, Currency, format_minor};
 use directpay_domain::payment::initiate::Initiation;
 use directpay_domain::rail::Rail;
 use directpay_domain::text::Line;
+use directpay_domain::trail::Action;
 use directpay_store::Tx;
 use directpay_store::charges::Charge;
 use directpay_store::deposits::{self, Deposits};
@@ -20,6 +21,7 @@ use directpay_store::leases::Lease;
 use directpay_store::payments::{self, Fresh, Outcome};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -36,6 +38,7 @@ use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::api::{created_once, request_id};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
+use crate::trail;
 use crate::{clock, instruct};
 
 /// Items of one return.
@@ -177,6 +180,7 @@ pub async fn return_deposit(
         Made::Before(made) => (made, false),
         Made::New(made) => {
             release(&app, &mut tx, caller, &lease, &place, made, &asked).await?;
+            trail::done(Action::DepositReturned).to(id).with(json!({"return_id": made})).record(&mut tx).await?;
             (made, true)
         }
     };

@@ -8,9 +8,11 @@ use directpay_domain::invalid::Invalid;
 use directpay_domain::lease::{Extra, RentChange};
 use directpay_domain::lease_event::LeaseChange;
 use directpay_domain::text::Line;
+use directpay_domain::trail::Action;
 use directpay_store::leases;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,6 +28,7 @@ use crate::api::problem::{Always, OfOne, OfRole, OfState, SignedIn, WithBody};
 use crate::api::{changed_once, created_once};
 use crate::app::App;
 use crate::daily_pass::{self, asked_by};
+use crate::trail;
 
 /// What is charged with the rent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -129,6 +132,7 @@ pub async fn add_extra(
             }
             let extra = Extra { id: made, description: description.into_string(), amount, starts_on, ends_on };
             leases::insert_extra(&mut tx, id, &extra).await?;
+            trail::done(Action::LeaseExtraAdded).to(id).with(json!({"extra_id": made})).record(&mut tx).await?;
             let new = asked_by(&app, caller);
             let Extra { id: extra_id, description, .. } = extra;
             let change = LeaseChange::ExtraAdded { extra_id, description, amount, starts_on, ends_on };
@@ -231,6 +235,7 @@ pub async fn end_extra(
         return Err(ApiError::invalid("end_date", Invalid::new("before_start", "must not be before its start")));
     }
     leases::end_extra(&mut tx, id, extra_id, ends_on).await?;
+    trail::done(Action::LeaseExtraEnded).to(id).with(json!({"extra_id": extra_id})).record(&mut tx).await?;
     let change = LeaseChange::ExtraEnded { extra_id, ends_on };
     daily_pass::change_terms(&mut tx, &lease, today, change, asked_by(&app, caller)).await?;
     tx.commit().await?;
@@ -293,6 +298,7 @@ pub async fn change_rent(
             return Err(ApiError::invalid("effective_date", stays));
         }
         leases::change_rent(&mut tx, id, change).await?;
+        trail::done(Action::LeaseRentChanged).to(id).record(&mut tx).await?;
         let changed = find_visible(&mut tx, caller, id).await?;
         let fact = LeaseChange::RentChanged { effective_on, rent };
         daily_pass::change_terms(&mut tx, &changed, today, fact, asked_by(&app, caller)).await?;

@@ -27,6 +27,7 @@ use directpay_domain::lease_event::LeaseChange;
 use directpay_domain::payment::NewEvent;
 use directpay_domain::policy::PolicySpan;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::Action;
 use directpay_domain::user::Role;
 use directpay_store::lease_ledger::LeaseLedger;
 use directpay_store::leases::{self, Lease};
@@ -48,6 +49,7 @@ use super::{changed_once, created};
 use crate::app::App;
 use crate::clock;
 use crate::daily_pass::{self, LocalDay, asked_by};
+use crate::trail;
 
 /// Enter a lease.
 ///
@@ -75,6 +77,7 @@ pub async fn create_lease(
     let (property, lease) = conclude(&mut tx, caller, agreement, now).await?;
     let today = LocalDay::at(&property.time_zone, now)?;
     enter(&mut tx, &lease, &today, asked_by(&app, caller)).await?;
+    trail::done(Action::LeaseCreated).to(lease.id).record(&mut tx).await?;
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
     Ok(created(&view.location(), view))
@@ -337,7 +340,12 @@ pub async fn terminate_lease(
     let lease = hold(&mut tx, caller, id).await?;
     let made = once_if_named(&mut tx, caller, key.as_ref(), now, &("termination", id, end)).await?;
     let is_new = matches!(made, Made::New(_));
-    let lease = if is_new { end_on(&mut tx, lease, end, now, asked_by(&app, caller)).await? } else { lease };
+    let lease = if is_new {
+        trail::done(Action::LeaseTerminated).to(id).record(&mut tx).await?;
+        end_on(&mut tx, lease, end, now, asked_by(&app, caller)).await?
+    } else {
+        lease
+    };
     let view = ScheduledLeaseView::read(&mut tx, lease).await?;
     tx.commit().await?;
     Ok(changed_once(is_new, view))

@@ -12,6 +12,7 @@ use directpay_domain::payment::{Command, Reason};
 use directpay_domain::policy::{Policy, PolicySpan};
 use directpay_domain::share::BasisPoints;
 use directpay_domain::text::Line;
+use directpay_domain::trail::Action;
 use directpay_store::Tx;
 use directpay_store::lease_ledger::LeaseLedger;
 use directpay_store::leases::{self, LateFeeTerms, Lease};
@@ -32,6 +33,7 @@ use crate::api::request_id;
 use crate::app::App;
 use crate::daily_pass::{self, MissingFee, asked_by};
 use crate::instruct;
+use crate::trail;
 
 /// How far a preview of late fees reaches.
 const PREVIEW_MONTHS: i32 = 12;
@@ -91,6 +93,7 @@ pub async fn set_payment_policy(
     let lease = hold(&mut tx, caller, id).await?;
     let today = local_day(&mut tx, &lease, app.clock.business()).await?;
     leases::set_policy(&mut tx, id, span).await?;
+    trail::done(Action::LeasePolicyChanged).to(id).record(&mut tx).await?;
     if span.on(today.date) == Policy::BlockAll {
         cancel_pending(&app, &mut tx, caller, id, reason.as_str()).await?;
     }
@@ -151,6 +154,7 @@ pub async fn set_charge_notice(
     let lease = hold(&mut tx, caller, id).await?;
     if charge_notice != lease.charge_notice {
         leases::set_charge_notice(&mut tx, id, charge_notice).await?;
+        trail::done(Action::LeaseNoticeChanged).to(id).record(&mut tx).await?;
         let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
         ledger.record(id, LeaseChange::ChargeNoticeChanged(charge_notice), None, asked_by(&app, caller)())?;
         ledger.write(&mut tx).await?;
@@ -290,6 +294,7 @@ pub async fn set_late_fees(
     };
     let terms = LateFeeTerms { effective_on, rule };
     leases::set_late_fees(&mut tx, id, &terms).await?;
+    trail::done(Action::LeaseLateFeesChanged).to(id).record(&mut tx).await?;
     let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
     let change = LeaseChange::LateFeeRuleChanged { effective_on: terms.effective_on, rule: terms.rule };
     ledger.record(id, change, None, asked_by(&app, caller)())?;

@@ -7,6 +7,7 @@ use directpay_domain::invalid::Invalid;
 use directpay_domain::lease_event::LeaseChange;
 use directpay_domain::money::{Amount, Currency, format_minor};
 use directpay_domain::share::{BasisPoints, Share, ShareKind};
+use directpay_domain::trail::Action;
 use directpay_store::lease_ledger::LeaseLedger;
 use directpay_store::leases::{self, Lease};
 use directpay_store::users::RenterOfLease;
@@ -25,6 +26,7 @@ use crate::api::problem::{Always, OfOne, OfRole, SignedIn, WithBody};
 use crate::app::App;
 use crate::co_tenants::{SharedCharge, left_for_each, shared_charges};
 use crate::daily_pass::asked_by;
+use crate::trail;
 
 /// What a renter has agreed to pay of each charge.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -175,6 +177,7 @@ pub async fn set_shares(
     let terms = ShareTerms { effective_on, shares };
     if !lease.shares.contains(&terms) {
         leases::set_shares(&mut tx, id, &terms).await?;
+        trail::done(Action::LeaseSharesChanged).to(id).record(&mut tx).await?;
         let mut ledger = LeaseLedger::open(&mut tx, [id]).await?;
         ledger.record(id, LeaseChange::SharesChanged(terms), None, asked_by(&app, caller)())?;
         ledger.write(&mut tx).await?;

@@ -13,6 +13,7 @@ use directpay_domain::idempotency::IdempotencyKey;
 use directpay_domain::payment::initiate::FieldError;
 use directpay_domain::payment::{Command, Payment, Reason, Status};
 use directpay_domain::rail::Rail;
+use directpay_domain::trail::Action;
 use directpay_domain::user::Role;
 use directpay_store::payments::{self, Filter, Fresh, Initiated, Instructed, Outcome, Recorded};
 use directpay_store::{Tx, leases};
@@ -29,6 +30,7 @@ use super::{created_once, request_id};
 use crate::app::App;
 use crate::clock;
 use crate::instruct;
+use crate::trail;
 
 /// Initiate a payment.
 ///
@@ -238,7 +240,7 @@ pub async fn cancel_payment(
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let reason = Reason::new("CANCELLED_BY_INITIATOR", "Cancelled by its initiator");
-    act(&app, caller, id, Command::Cancel(Some(reason))).await
+    act(&app, caller, id, Command::Cancel(Some(reason)), Action::PaymentCancelled).await
 }
 
 /// Retry a payment.
@@ -257,11 +259,17 @@ pub async fn retry_payment(
     caller: Caller,
     Id(id): Id<PaymentId>,
 ) -> Result<Json<PaymentView>, ApiError> {
-    act(&app, caller, id, Command::Retry).await
+    act(&app, caller, id, Command::Retry, Action::PaymentRetried).await
 }
 
 /// A command that only the initiator may give.
-async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Result<Json<PaymentView>, ApiError> {
+async fn act(
+    app: &App,
+    caller: Caller,
+    id: PaymentId,
+    command: Command,
+    action: Action,
+) -> Result<Json<PaymentView>, ApiError> {
     let mut tx = app.db.begin().await?;
     let payment = find(&mut tx, caller, id).await?;
     if payment.terms.initiated_by != caller.user_id {
@@ -271,6 +279,7 @@ async fn act(app: &App, caller: Caller, id: PaymentId, command: Command) -> Resu
     let recorded = payments::record(&mut tx, &[instructed]).await?.pop();
     match recorded {
         Some(Recorded::Now(payment)) => {
+            trail::done(action).to(id).record(&mut tx).await?;
             let view = view(&mut tx, &payment, caller).await?;
             tx.commit().await?;
             app.bell.ring();

@@ -5,12 +5,14 @@ use axum::response::Response;
 use directpay_domain::id::{DeliveryId, WebhookId};
 use directpay_domain::invalid::Invalid;
 use directpay_domain::time::Instant;
+use directpay_domain::trail::Action;
 use directpay_domain::webhook::Status;
 use directpay_store::Tx;
 use directpay_store::webhooks::deliveries::{self, Attempted, Delivery};
 use directpay_store::webhooks::lanes::Lane;
 use directpay_store::webhooks::{Webhook, fan_out};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ use crate::api::error::{ApiError, FieldErrors};
 use crate::api::extract::{Id, Ids, Json, List, ListQuery, Query};
 use crate::api::problem::{Always, OfList, OfOne, OfState, SignedIn, WithBody};
 use crate::app::App;
+use crate::trail;
 use crate::workers::tell;
 
 /// Attempts that are shown of one delivery.
@@ -183,6 +186,7 @@ pub async fn resend_delivery(
     let found = deliveries::find(&mut tx, id, delivery_id).await?.ok_or_else(ApiError::not_found)?;
     let lane = Lane { webhook_id: id, stream_id: found.stream_id };
     deliveries::resend(&mut tx, &[(delivery_id, lane)], app.clock.process_us()).await?;
+    trail::done(Action::WebhookResent).to(id).with(json!({"delivery_id": delivery_id})).record(&mut tx).await?;
     let delivery = deliveries::find(&mut tx, id, delivery_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     Ok(Json(DeliveryView::new(delivery)))
@@ -247,6 +251,8 @@ pub async fn resend_range(
     let last = found.last().filter(|_| is_part).map_or(through, |found| found.position);
     let again: Vec<_> = found.iter().map(|found| (found.id, found.lane)).collect();
     let resent = deliveries::resend(&mut tx, &again, app.clock.process_us()).await?;
+    let details = json!({"after": after, "through": last});
+    trail::done(Action::WebhookResent).to(id).with(details).record(&mut tx).await?;
     tx.commit().await?;
     Ok(Json(ResentView { resent, through: last }))
 }
@@ -269,6 +275,7 @@ pub async fn test_webhook(State(app): State<App>, caller: Caller, Id(id): Id<Web
     let webhook = find_own(&mut tx, caller, id).await?;
     must_be_enabled(&webhook)?;
     let delivery = put_test(&app, &mut tx, id).await?;
+    trail::done(Action::WebhookTested).to(id).record(&mut tx).await?;
     tx.commit().await?;
     Ok(created(&format!("/api/v1/webhooks/{id}/deliveries/{}", delivery.id), DeliveryView::new(delivery)))
 }

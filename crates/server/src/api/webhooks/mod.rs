@@ -12,6 +12,7 @@ use directpay_domain::id::WebhookId;
 use directpay_domain::invalid::Invalid;
 use directpay_domain::text::Line;
 use directpay_domain::time::{DAY_US, Instant};
+use directpay_domain::trail::Action;
 use directpay_domain::webhook::{DisabledBecause, EventTypes, Status};
 use directpay_store::webhooks::{self, NewWebhook, Signer, Webhook};
 use directpay_store::{Tx, users};
@@ -26,6 +27,7 @@ use super::extract::{Id, Json, List, ListQuery, Query};
 use super::problem::{Always, OfList, OfOne, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
+use crate::trail;
 use crate::webhooks::addresses::{Allowed, Target};
 use crate::webhooks::signing::Secret;
 
@@ -212,6 +214,7 @@ pub async fn create_webhook(
         return Err(ApiError::conflict("too_many_webhooks", detail));
     }
     webhooks::insert(&mut tx, &new).await?;
+    trail::done(Action::WebhookCreated).to(id).record(&mut tx).await?;
     let webhook = find(&mut tx, caller, id).await?;
     tx.commit().await?;
     tracing::info!(user_id = %caller.user_id, webhook_id = %id, "a webhook was made");
@@ -287,7 +290,7 @@ pub async fn update_webhook(
     let (Some(url), Some(event_types), Some(description)) = (url, types, description) else {
         return Err(errors.into_error());
     };
-    change(&app, caller, id, async |tx, webhook| {
+    change(&app, caller, id, Action::WebhookChanged, async |tx, webhook| {
         let changed = Webhook {
             url: url.unwrap_or(webhook.url),
             event_types: event_types.unwrap_or(webhook.event_types),
@@ -315,8 +318,9 @@ pub async fn delete_webhook(
     Id(id): Id<WebhookId>,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.db.begin().await?;
-    find(&mut tx, caller, id).await?;
+    let webhook = find(&mut tx, caller, id).await?;
     webhooks::delete(&mut tx, id, app.clock.process_us()).await?;
+    trail::done(Action::WebhookDeleted).to(id).about(webhook.user_id).record(&mut tx).await?;
     tx.commit().await?;
     tracing::info!(webhook_id = %id, by = %caller.user_id, "a webhook was deleted");
     Ok(StatusCode::NO_CONTENT)
@@ -341,6 +345,7 @@ pub async fn pause_webhook(
     find(&mut tx, caller, id).await?;
     webhooks::pause(&mut tx, id).await?;
     let webhook = find(&mut tx, caller, id).await?;
+    trail::done(Action::WebhookPaused).to(id).about(webhook.user_id).record(&mut tx).await?;
     tx.commit().await?;
     Ok(Json(WebhookView::new(webhook, real_now(&app)?)))
 }
@@ -362,7 +367,7 @@ pub async fn resume_webhook(
     Id(id): Id<WebhookId>,
 ) -> Result<Json<WebhookView>, ApiError> {
     let now_us = app.clock.process_us();
-    change(&app, caller, id, async |tx, webhook| {
+    change(&app, caller, id, Action::WebhookResumed, async |tx, webhook| {
         if webhook.status != Status::Enabled {
             webhooks::resume(tx, id, now_us).await?;
         }
@@ -389,8 +394,8 @@ pub async fn rotate_webhook_secret(
 ) -> Result<Json<WebhookSecretView>, ApiError> {
     let (secret, signer) = draw(&app, id)?;
     let until_us = app.clock.process_us() + OVERLAP_US;
-    let rotated =
-        change(&app, caller, id, async |tx, _| Ok(webhooks::rotate(tx, id, &signer, until_us).await?)).await?;
+    let rotate = async |tx: &mut Tx, _| Ok(webhooks::rotate(tx, id, &signer, until_us).await?);
+    let rotated = change(&app, caller, id, Action::WebhookSecretRotated, rotate).await?;
     tracing::info!(user_id = %caller.user_id, webhook_id = %id, "the secret of a webhook was changed");
     let Json(view) = rotated;
     Ok(Json(WebhookSecretView { secret, view }))
@@ -414,12 +419,14 @@ async fn change(
     app: &App,
     caller: Caller,
     id: WebhookId,
+    action: Action,
     change: impl AsyncFnOnce(&mut Tx, Webhook) -> Result<(), ApiError>,
 ) -> Result<Json<WebhookView>, ApiError> {
     let mut tx = app.db.begin().await?;
     webhooks::lock(&mut tx, id).await?;
     let webhook = find_own(&mut tx, caller, id).await?;
     change(&mut tx, webhook).await?;
+    trail::done(action).to(id).record(&mut tx).await?;
     let webhook = find_own(&mut tx, caller, id).await?;
     tx.commit().await?;
     Ok(Json(WebhookView::new(webhook, real_now(app)?)))

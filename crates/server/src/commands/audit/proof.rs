@@ -7,7 +7,7 @@ use directpay_domain::chain::Link;
 use directpay_domain::digest::Digest;
 use directpay_domain::id::PaymentId;
 use directpay_domain::merkle;
-use directpay_store::log_tree::ProvenEvent;
+use directpay_store::log_tree::{Log, ProvenEvent};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -75,7 +75,7 @@ impl Proof {
             inclusion: event.inclusion,
         };
         let events = events.into_iter().map(event).collect();
-        Proof { form: FORM.into(), payment_id, events, checkpoint, key: key.to_string() }
+        Proof { form: FORM.into(), payment_id, events, checkpoint, key: key.text_for(Log::Events) }
     }
 
     /// Reads one that somebody brings.
@@ -101,6 +101,7 @@ impl Proof {
         let own = [self.key.parse::<Verifier>().context("its key")?];
         let keys = if trusted.is_empty() { &own } else { trusted };
         let statement = checkpoints::open(&self.checkpoint, keys).context("its checkpoint")?;
+        ensure!(statement.log == Log::Events, "its checkpoint is one of another log");
         ensure!(!self.events.is_empty(), "it has no events");
         let (mut before, mut proven) = (Digest::ZERO, 0);
         for (event, expected) in self.events.iter().zip(1..) {

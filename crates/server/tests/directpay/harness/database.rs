@@ -80,6 +80,13 @@ impl TestApp {
         }
         contents
     }
+
+    /// The same without the trail, into which refusals are written behind their answers.
+    pub(crate) async fn contents_but_the_trail(&self) -> BTreeMap<String, String> {
+        let mut contents = self.contents().await;
+        contents.retain(|table, _| !table.starts_with("trail"));
+        contents
+    }
 }
 
 /// Statements are constants; in a test a few may leak.

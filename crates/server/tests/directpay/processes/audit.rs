@@ -162,3 +162,46 @@ async fn the_whole_log_is_checked_and_a_checkpoint_kept_elsewhere_finds_what_was
         assert!(text(&checked.stdout).contains("are missing at the end: the checkpoint in "), "{}", said(&checked));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_exported_line_by_line_and_says_so_itself() {
+    for place in [Place::on_sqlite(), Place::on_postgres()] {
+        paid(&place).await;
+        let text = run(&place, &["audit", "export"]);
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for (line, position) in lines.iter().zip(1..) {
+            assert_eq!(line["position"], json!(position));
+            assert_eq!(line["hash"].as_str().unwrap().len(), 64);
+        }
+        let told = |action: &str| lines.iter().filter(|line| line["action"] == action).count();
+        assert_eq!((told("user.created"), told("lease.created"), told("trail.exported")), (2, 1, 1), "{text}");
+        assert!(told("access.used") >= 2, "what was used is told when the server stops: {text}");
+        assert_eq!(lines.last().unwrap()["actor"]["type"], "COMMAND");
+        let last = lines.len().to_string();
+        let further = run(&place, &["audit", "export", "--after", &last]);
+        assert_eq!(further.lines().count(), 1, "{further}");
+
+        let kept = place.folder().join("trail.checkpoint");
+        fs::write(&kept, run(&place, &["audit", "checkpoint", "--now", "--of", "trail"])).unwrap();
+        let key = run(&place, &["audit", "key", "--of", "trail"]);
+        let with_kept = ["audit", "check", "--checkpoint", kept.to_str().unwrap(), "--key", key.trim()];
+        assert!(run(&place, &with_kept).contains("trail: signed up to position"));
+        let db = place.db().await;
+        let unlocked: &[&'static str] = if db.is_shared() {
+            &["DROP TRIGGER trail_append_only ON trail", "DROP TRIGGER log_checkpoints_append_only ON log_checkpoints"]
+        } else {
+            &["DROP TRIGGER trail_no_delete", "DROP TRIGGER log_checkpoints_no_delete"]
+        };
+        for statement in unlocked {
+            execute(&db, statement).await;
+        }
+        // The end goes, with what the database itself knows of it.
+        execute(&db, "DELETE FROM log_checkpoints").await;
+        execute(&db, "DELETE FROM trail WHERE position = (SELECT MAX(position) FROM trail)").await;
+        db.close().await;
+        run(&place, &["audit", "check"]);
+        let checked = place.run(&with_kept);
+        assert_eq!(checked.status.code(), Some(1));
+        assert!(said(&checked).contains("are missing at the end"), "{}", said(&checked));
+    }
+}

@@ -1,0 +1,341 @@
+//! Writing the trail: who did what from where.
+//!
+//! What changes something is written with it, in its transaction. What is only read, used or refused is folded: for each person, session
+//! or key, address and hour one entry when it is seen first, and one that counts the rest when the hour is over. So nobody fills the
+//! disk by asking, and nobody waits for a write. See decision 24.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::Method;
+use directpay_domain::id::UserId;
+use directpay_domain::time::SECOND_US;
+use directpay_domain::trail::{Action, Actor, Subject};
+use directpay_store::feed::Numbered;
+use directpay_store::trail::{self, Entry};
+use directpay_store::{Db, StoreError, Tx};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::api::request_id;
+use crate::clock::{self, Clock};
+use crate::metrics::{Metrics, count};
+
+/// What is folded is counted for so long.
+const HOUR_US: i64 = 3_600 * SECOND_US;
+/// Different things that are folded in an hour; what comes on top is counted together.
+const FOLDS_MAX: usize = 5_000;
+/// The same for those who are not signed in.
+const FOLDS_OF_NOBODY_MAX: usize = 1_000;
+/// Between two looks at what was seen first, and at whether the hour is over.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Entries of one transaction.
+const BATCH_MAX: usize = 500;
+
+/// An entry that is being put together.
+#[derive(Debug, Clone)]
+pub struct Deed {
+    action: Action,
+    actor: Option<Actor>,
+    subject: Option<Subject>,
+    person: Option<UserId>,
+    details: Option<Value>,
+}
+
+/// Something that was done.
+pub fn done(action: Action) -> Deed {
+    Deed { action, actor: None, subject: None, person: None, details: None }
+}
+
+impl Deed {
+    /// To this.
+    pub fn to(self, subject: impl Into<Subject>) -> Deed {
+        Deed { subject: Some(subject.into()), ..self }
+    }
+
+    /// By somebody else than the request says.
+    pub fn by(self, actor: Actor) -> Deed {
+        Deed { actor: Some(actor), ..self }
+    }
+
+    /// Concerning this person, where that is not whoever acts.
+    pub fn about(self, person: UserId) -> Deed {
+        Deed { person: Some(person), ..self }
+    }
+
+    /// With more to say; nothing secret.
+    pub fn with(self, details: Value) -> Deed {
+        Deed { details: Some(details), ..self }
+    }
+
+    fn into_entry(self) -> Entry {
+        let Deed { action, actor, subject, person, details } = self;
+        let actor = actor.unwrap_or_else(request_id::actor);
+        let mut entry = Entry::new(clock::new_id(), Clock::default().process_us(), actor, action);
+        entry.request_id = request();
+        entry.address = request_id::address().map(|address| address.to_string());
+        entry.user_agent = request_id::user_agent();
+        entry.details = details.map(|details| details.to_string());
+        if let Some(subject) = subject {
+            entry = entry.to(subject);
+        }
+        match person {
+            Some(person) => entry.about(person),
+            None => entry,
+        }
+    }
+
+    /// Writes it with what it tells of: it is kept or gone with that.
+    pub async fn record(self, tx: &mut Tx) -> Result<(), StoreError> {
+        trail::write(tx, &[self.into_entry()]).await
+    }
+}
+
+/// The request that this task works on, if it does.
+fn request() -> Option<String> {
+    Some(request_id::current()).filter(|id| !id.is_empty())
+}
+
+/// Writes that a command was run, before it hands out anything.
+pub async fn command(db: &Db, action: Action, subject: Option<Subject>) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let deed = Deed { subject, ..done(action).by(Actor::Command) };
+    deed.record(&mut tx).await?;
+    tx.commit().await
+}
+
+/// Gives positions to all entries that are committed, where no worker may be running that does.
+pub async fn file_all(db: &Db) -> Result<(), StoreError> {
+    while trail::number(db).await? == Numbered::ABatch {}
+    Ok(())
+}
+
+/// What is counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fold {
+    /// What was done or tried.
+    pub action: Action,
+    /// By whom.
+    pub actor: Actor,
+    /// Whom it concerns.
+    pub person: Option<UserId>,
+    /// To what, where that matters.
+    pub subject: Option<Subject>,
+    /// By which request, where that matters.
+    pub route: Option<Route>,
+    address: Option<IpAddr>,
+    hour: i64,
+    /// It is what all others are counted under.
+    is_crowd: bool,
+}
+
+/// What was asked for, and what was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// With which method.
+    pub method: Method,
+    /// The path, without the ids in it.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// How often something was seen.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// Since the last entry.
+    times: i64,
+    first_us: i64,
+    last_us: i64,
+    /// An entry says that it was seen.
+    is_told: bool,
+    user_agent: Option<String>,
+    request_id: Option<String>,
+}
+
+/// What is folded by this process. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Folds(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: Mutex<HashMap<Fold, Seen>>,
+    stop: Notify,
+}
+
+impl Folds {
+    /// Counts something that this request tried, concerning a person if one is known.
+    pub fn note(&self, action: Action, person: Option<UserId>) {
+        let fold = Fold::new(action, request_id::actor());
+        self.fold(Fold { person: person.or(fold.person), ..fold });
+    }
+
+    /// Counts something that was done or tried.
+    pub fn fold(&self, fold: Fold) {
+        let now_us = Clock::default().process_us();
+        let fold = Fold { hour: now_us / HOUR_US, address: request_id::address(), ..fold };
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let fold = if seen.contains_key(&fold) || has_room(&seen, &fold) { fold } else { fold.into_crowd() };
+        let is_crowd = fold.is_crowd;
+        let seen = seen.entry(fold).or_insert_with(|| Seen {
+            times: 0,
+            first_us: now_us,
+            last_us: now_us,
+            is_told: false,
+            user_agent: request_id::user_agent().filter(|_| !is_crowd),
+            request_id: request().filter(|_| !is_crowd),
+        });
+        if seen.times == 0 {
+            seen.first_us = now_us;
+        }
+        seen.times += 1;
+        seen.last_us = now_us;
+    }
+
+    /// What is to be written at `now_us`: what was not told yet, and of hours that are over what was counted since. `all`: whatever was
+    /// counted.
+    fn take(&self, now_us: i64, all: bool) -> Vec<Entry> {
+        let hour = now_us / HOUR_US;
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = Vec::new();
+        for (fold, seen) in seen.iter_mut() {
+            let is_over = all || fold.hour < hour;
+            if 0 < seen.times && (is_over || !seen.is_told) {
+                entries.push(fold.entry(seen));
+                (seen.times, seen.is_told) = (0, true);
+            }
+        }
+        seen.retain(|fold, _| !all && hour <= fold.hour);
+        entries
+    }
+
+    /// Writes what was folded, until it is stopped.
+    pub fn keep(&self, db: &Db, metrics: &Metrics) -> JoinHandle<()> {
+        let (folds, db, metrics) = (self.clone(), db.clone(), metrics.clone());
+        tokio::spawn(async move {
+            loop {
+                let stopped = tokio::time::timeout(PAUSE, folds.0.stop.notified()).await.is_ok();
+                folds.flush(&db, &metrics, stopped).await;
+                if stopped {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// What was counted is written, and nothing after it.
+    pub fn stop(&self) {
+        self.0.stop.notify_one();
+    }
+
+    /// A batch that cannot be written is lost: it would only grow.
+    async fn flush(&self, db: &Db, metrics: &Metrics, all: bool) {
+        let entries = self.take(Clock::default().process_us(), all);
+        for batch in entries.chunks(BATCH_MAX) {
+            let written = async {
+                let mut tx = db.begin().await?;
+                trail::write(&mut tx, batch).await?;
+                tx.commit().await
+            };
+            let count = u64::from(count(batch.len()));
+            if let Err(error) = written.await {
+                metrics.trail.lost.increment(count);
+                tracing::error!(error = &error as &dyn std::error::Error, count, "entries of the trail are lost");
+            } else {
+                metrics.trail.written.increment(count);
+            }
+        }
+    }
+}
+
+fn has_room(seen: &HashMap<Fold, Seen>, fold: &Fold) -> bool {
+    if seen.len() < FOLDS_OF_NOBODY_MAX {
+        return true;
+    }
+    match fold.actor {
+        Actor::User { .. } | Actor::Command => seen.len() < FOLDS_MAX,
+        Actor::Nobody => {
+            let of_nobody = seen.keys().filter(|fold| fold.actor == Actor::Nobody).count();
+            of_nobody < FOLDS_OF_NOBODY_MAX && seen.len() < FOLDS_MAX
+        }
+    }
+}
+
+impl Fold {
+    /// What says no more than this, from where this request comes.
+    pub fn new(action: Action, actor: Actor) -> Fold {
+        let person = actor.user_id();
+        Fold { action, actor, person, subject: None, route: None, address: None, hour: 0, is_crowd: false }
+    }
+
+    /// Where there are too many: how often, and no more.
+    fn into_crowd(self) -> Fold {
+        Fold { hour: self.hour, is_crowd: true, ..Fold::new(self.action, Actor::Nobody) }
+    }
+
+    fn entry(&self, seen: &Seen) -> Entry {
+        let Seen { times, first_us, last_us, user_agent, request_id, .. } = seen.clone();
+        let entry = Entry::new(clock::new_id(), last_us, self.actor, self.action);
+        let details = match &self.route {
+            Some(Route { method, path, status }) => {
+                Some(json!({"method": method.as_str(), "path": path, "status": status}).to_string())
+            }
+            None => self.is_crowd.then(|| json!({"crowd": true}).to_string()),
+        };
+        let entry = match self.subject {
+            Some(subject) => entry.to(subject),
+            None => entry,
+        };
+        Entry {
+            since: first_us.min(last_us),
+            times,
+            person_id: self.person.map(|id| id.0),
+            address: self.address.map(|address| address.to_string()),
+            user_agent,
+            request_id,
+            details,
+            ..entry
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: u128) -> Actor {
+        Actor::User { id: UserId(uuid::Uuid::from_u128(number)), credential: None }
+    }
+
+    #[test]
+    fn what_comes_often_is_told_when_it_is_first_seen_and_once_more() {
+        let folds = Folds::default();
+        for _ in 0..3 {
+            folds.fold(Fold::new(Action::AccessUsed, user(1)));
+        }
+        let now_us = Clock::default().process_us();
+        let told = folds.take(now_us, false);
+        assert_eq!(told.iter().map(|entry| entry.times).collect::<Vec<_>>(), [3]);
+        for _ in 0..4 {
+            folds.fold(Fold::new(Action::AccessUsed, user(1)));
+        }
+        // The fourth may belong to the next hour, if it has begun just now.
+        let told = [folds.take(now_us, false), folds.take(now_us + HOUR_US, false)].concat();
+        assert_eq!(told.iter().map(|entry| entry.times).sum::<i64>(), 4);
+        assert_eq!(folds.take(now_us + 9 * HOUR_US, true), []);
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted_together() {
+        let folds = Folds::default();
+        for number in 0..6_000 {
+            folds.fold(Fold::new(Action::AccessRefused, user(number)));
+        }
+        let told = folds.take(Clock::default().process_us(), true);
+        assert!(told.len() <= FOLDS_MAX + 2, "{}", told.len());
+        assert_eq!(told.iter().map(|entry| entry.times).sum::<i64>(), 6_000);
+    }
+}
