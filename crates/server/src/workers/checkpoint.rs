@@ -20,7 +20,7 @@ const EVERY_EVENTS: i64 = 10_000;
 
 pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<Round> {
     let due = Due { now_us: shift.app.clock.process_us(), every_us: EVERY_US, every_events: EVERY_EVENTS };
-    match checkpoint(&shift.app.db, &shift.app.signer, due).await? {
+    match checkpoint(&shift.app.db, &shift.app.signer.get(), due).await? {
         Grown::Not | Grown::To(_) => Ok(Round::Idle),
         Grown::Partly => Ok(Round::Worked),
         Grown::Changed(what) => bail!("the log was changed, and nothing more is signed: {what}"),

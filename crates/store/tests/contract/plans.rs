@@ -16,7 +16,10 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 20] = [
+const GROWING: [&str; 23] = [
+    "bank_accounts",
+    "second_factors",
+    "outgoing_mail",
     "payments",
     "feed",
     "refunded_payments",
