@@ -73,6 +73,12 @@ impl Renter {
         Ok(Answer { status, replayed, payment: answer.json().await? })
     }
 
+    /// Wants to be told what happens, at an address where nobody is.
+    pub(super) async fn hook(&self, base: &str) {
+        let body = json!({"url": "http://127.0.0.1:9/hook"});
+        make(&self.0.client, base, &self.0.token, "webhooks", &body).await;
+    }
+
     /// Reads one of the payments.
     pub(super) async fn payment(&self, base: &str, id: &str) -> Value {
         let request = self.0.client.get(format!("{base}/api/v1/payments/{id}")).bearer_auth(&self.0.token);
