@@ -144,7 +144,8 @@ impl Watcher {
         self.app.vault.adopt(&fresh.vault)?;
         self.app.tokens.adopt(&fresh.tokens)?;
         self.app.signer.set(signer);
-        let now = KeyHolder { process: self.holder.process, place: self.holder.place.clone(), ..holder(&fresh.entries) };
+        let now =
+            KeyHolder { process: self.holder.process, place: self.holder.place.clone(), ..holder(&fresh.entries) };
         let has_changed = now != self.holder;
         if has_changed {
             tracing::info!(known = now.known.join(" "), used = now.used.join(" "), "the keys have changed");
@@ -165,7 +166,10 @@ impl Watcher {
         let mut before = self.app.key_health.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if *before != missing {
             if !missing.is_empty() {
-                tracing::error!(keys = missing.join(" "), "stored records cannot be opened: the secrets file lacks keys");
+                tracing::error!(
+                    keys = missing.join(" "),
+                    "stored records cannot be opened: the secrets file lacks keys"
+                );
             }
             *before = missing;
         }

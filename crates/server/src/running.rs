@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, key_holders, sandbox_clock, second_factors, webhooks, work};
+use directpay_store::{
+    Db, PoolSize, Schema, bank_accounts, key_holders, sandbox_clock, second_factors, webhooks, work,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;

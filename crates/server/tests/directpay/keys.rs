@@ -145,14 +145,15 @@ fn a_secrets_file_that_goes_while_it_runs_is_told_and_nothing_stops() {
         let unreadable = async || app.metrics().await.of("directpay_secrets_file_unreadable", &[]);
         let ready = async || app.call(GET, "/ready").send().await.must(200).body.clone();
         let home = app.home().await;
-        for spoilt in [None, Some(&b"{"[..]), Some(&whole[..whole.len() / 2])] {
+        let spoilings = [None, Some(&b"{"[..]), Some(&whole[..whole.len() / 2])];
+        for (spoilt, number) in spoilings.into_iter().zip(["000123456780", "000123456781", "000123456782"]) {
             match spoilt {
                 None => fs::remove_file(&path).unwrap(),
                 Some(text) => fs::write(&path, text).unwrap(),
             }
             let warned = json!({"status": "ok", "warnings": ["the secrets file cannot be read"]});
             until("it is told", async || ready().await == warned && unreadable().await == 1.0).await;
-            home.renter.link_account("000123456780").await;
+            home.renter.link_account(number).await;
             app.sign_in(&home.renter.email, PASSWORD, home.renter.id.clone()).await;
             // Others must not make one in its place.
             assert_eq!(path.exists(), spoilt.is_some());

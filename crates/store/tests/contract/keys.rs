@@ -28,7 +28,12 @@ async fn writes(tx: &mut Tx, id: Uuid, key_id: &str) -> Result<(), StoreError> {
 }
 
 fn replacement(row: &SealedRow, key_id: &str) -> Replacement {
-    Replacement { id: row.id, before: row.sealed.clone(), sealed: format!("{} anew", row.sealed), key_id: key_id.into() }
+    Replacement {
+        id: row.id,
+        before: row.sealed.clone(),
+        sealed: format!("{} anew", row.sealed),
+        key_id: key_id.into(),
+    }
 }
 
 #[test]
@@ -110,7 +115,8 @@ fn under_a_retired_key_nothing_stands_and_nothing_can_be_written() {
         world.fail(async |tx| bank_accounts::insert(tx, new).await).await;
         let secret = SealedText { sealed: "secret".into(), key_id: "k1".into() };
         world.fail(async |tx| second_factors::begin(tx, owner, &secret).await).await;
-        let back = [Replacement { id: account.0, before: rows[0].sealed.clone(), sealed: "x".into(), key_id: "k1".into() }];
+        let back =
+            [Replacement { id: account.0, before: rows[0].sealed.clone(), sealed: "x".into(), key_id: "k1".into() }];
         world.fail(async |tx| sealed::replace(tx, Column::BankAccounts, &back).await).await;
         world.fail(async |tx| tx.execute("DELETE FROM retired_keys", ()).await).await;
         assert_eq!(stands(world, "k1").await, 0);

@@ -166,7 +166,9 @@ async fn use_key(db: &Db, file: &KeyFile, id: &str, wait: Duration) -> anyhow::R
         KeyUse::Encryption => println!("next: `directpay keys reseal`, then `directpay keys retire {former}`"),
         KeyUse::Signing => println!("next, when its tokens have expired: `directpay keys retire {former}`"),
         KeyUse::Checkpoint => {
-            println!("next: `directpay keys retire {former}`; its public half stays. Tell auditors: `directpay audit key`");
+            println!(
+                "next: `directpay keys retire {former}`; its public half stays. Tell auditors: `directpay audit key`"
+            );
         }
     }
     Ok(())

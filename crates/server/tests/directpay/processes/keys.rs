@@ -25,7 +25,7 @@ const RENTERS: [(&str, &str); 3] =
     [("000123456789", "COMPLETED"), ("000222222227", "FAILED"), ("000666666661", "COMPLETED")];
 const MASTER: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// Mails that wait, so that there is something to seal anew.
-const MAILS: usize = 2000;
+const MAILS: usize = 3000;
 const ROUNDS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,11 +61,19 @@ async fn rotates(place: &Place) {
         let url = beside.as_ref().filter(|_| client == 1).unwrap_or(&server).url.clone();
         load.spawn(pays_from_ever_new_accounts(url, client, Arc::clone(&stop)));
     }
-    let mut copies = Vec::new();
+    let (mut copies, mut half_way) = (Vec::new(), 0);
     for round in 0..ROUNDS {
         write_mails(&db, &vault_of(&place.secrets()), MAILS / ROUNDS).await;
-        copies.push(round_of(place, round, &mut dice));
+        let before = Before::keep(place, round);
+        rotate_encryption(place, &before, &mut dice);
+        for _ in 0..3 {
+            half_way += usize::from(is_killed_half_way(place, &db, &before.key).await);
+        }
+        finish(place, &before, &mut dice);
+        copies.push(before.copy);
     }
+    println!("killed half-way {half_way} times");
+    assert!(0 < half_way, "no resealing was killed between its first record and its last");
     stop.store(true, Ordering::Relaxed);
     let paid: Vec<_> = load.join_all().await.into_iter().flatten().collect();
     assert!(RENTERS.len() <= paid.len());
@@ -82,27 +90,63 @@ async fn rotates(place: &Place) {
     place.verify();
 }
 
-/// One key after the other, each by commands that are killed before one may end. Gives back the file of before.
-fn round_of(place: &Place, round: usize, dice: &mut Dice) -> PathBuf {
-    block_in_place(|| {
+/// The secrets as they were before a round.
+struct Before {
+    copy: PathBuf,
+    key: String,
+}
+
+impl Before {
+    fn keep(place: &Place, round: usize) -> Before {
         let copy = place.folder().join(format!("copy-{round}"));
         fs::copy(place.secrets(), &copy).unwrap();
-        let old = in_use(&key_file(&place.secrets()), KeyUse::Encryption);
+        Before { copy, key: in_use(&key_file(&place.secrets()), KeyUse::Encryption) }
+    }
+}
+
+/// Commands are killed at any moment before one may end.
+fn rotate_encryption(place: &Place, before: &Before, dice: &mut Dice) {
+    block_in_place(|| {
         killed(place, &["keys", "rotate", "encryption"], 2, Duration::from_millis(1500), dice);
-        if in_use(&key_file(&place.secrets()), KeyUse::Encryption) == old {
+        if in_use(&key_file(&place.secrets()), KeyUse::Encryption) == before.key {
             done(place, &["keys", "rotate", "encryption"]);
         }
         done(place, &["keys", "rotate", "signing"]);
-        killed(place, &["keys", "reseal"], 5, Duration::from_millis(400), dice);
+    });
+}
+
+/// Kills a resealing as soon as it is seen to have done something. Says whether something was left.
+async fn is_killed_half_way(place: &Place, db: &Db, key: &str) -> bool {
+    let before = waiting(db, key).await;
+    if before == 0 {
+        return false;
+    }
+    let mut process = Process::start(place.command(&["keys", "reseal"]));
+    while waiting(db, key).await == before {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    process.kill();
+    0 < waiting(db, key).await
+}
+
+async fn waiting(db: &Db, key: &str) -> i64 {
+    let mut tx = db.begin_read().await.unwrap();
+    let sql = "SELECT COUNT(*) FROM outgoing_mail WHERE key_id = $1";
+    let (count,): (i64,) = tx.fetch_one(sql, (key,)).await.unwrap();
+    count
+}
+
+fn finish(place: &Place, before: &Before, dice: &mut Dice) {
+    block_in_place(|| {
+        killed(place, &["keys", "reseal"], 2, Duration::from_millis(400), dice);
         done(place, &["keys", "reseal"]);
-        killed(place, &["keys", "retire", &old], 1, Duration::from_millis(60), dice);
+        killed(place, &["keys", "retire", &before.key], 1, Duration::from_millis(60), dice);
         for entry in key_file(&place.secrets()).read().unwrap().entries() {
             if entry.of == KeyUse::Encryption && entry.state != KeyState::InUse {
                 done(place, &["keys", "retire", &entry.id]);
             }
         }
-        copy
-    })
+    });
 }
 
 fn killed(place: &Place, arguments: &[&str], times: usize, longest: Duration, dice: &mut Dice) {
@@ -148,7 +192,8 @@ async fn status(db: &Db, id: &str) -> String {
 async fn compare(place: &Place, db: &Db, copies: &[PathBuf]) {
     let now = opened(db, &vault_of(&place.secrets()), &[]).await;
     println!("{now:?}");
-    let has_all = |(column, texts, opened): &(&str, usize, usize)| texts == opened && (0 < *texts || !is_filled(column));
+    let has_all =
+        |(column, texts, opened): &(&str, usize, usize)| texts == opened && (0 < *texts || !is_filled(column));
     assert!(now.iter().all(has_all), "{now:?}");
     for copy in copies {
         let names: Vec<_> = names_of(copy);
