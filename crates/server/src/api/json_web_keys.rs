@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::extract::Json;
 use crate::app::App;
 
-/// How long others may keep the set: a new key stands in it for longer before it signs.
+/// How long others may keep the set. Whoever meets a name that is not in it asks again.
 const CACHED: &str = "public, max-age=60";
 
 /// Public keys.
