@@ -86,3 +86,5 @@ CREATE UNIQUE INDEX bank_accounts_by_user ON bank_accounts (user_id, id);
 CREATE UNIQUE INDEX bank_accounts_linked_once ON bank_accounts (user_id, fingerprint)
     WHERE is_active AND closed_by IS NULL;
 CREATE UNIQUE INDEX bank_accounts_one_primary ON bank_accounts (user_id) WHERE is_primary;
+-- What stands under a key, for sealing it by another.
+CREATE INDEX bank_accounts_by_key ON bank_accounts (key_id, id) WHERE sealed_number <> '';

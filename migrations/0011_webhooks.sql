@@ -39,6 +39,8 @@ CREATE TABLE webhooks (
 
 CREATE INDEX webhooks_by_user ON webhooks (user_id, id);
 CREATE INDEX webhooks_behind ON webhooks (id) WHERE behind_at IS NOT NULL AND status = 'ENABLED' AND deleted_at IS NULL;
+CREATE INDEX webhooks_by_key ON webhooks (key_id, id) WHERE sealed_secret <> '';
+CREATE INDEX webhooks_by_previous_key ON webhooks (previous_key_id, id) WHERE previous_sealed_secret <> '';
 CREATE INDEX webhooks_deleted ON webhooks (id) WHERE deleted_at IS NOT NULL;
 
 -- How far the feed is told to all who are not behind. Whoever joins them changes the version: what was read of them before

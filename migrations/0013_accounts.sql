@@ -17,6 +17,7 @@ CREATE TABLE outgoing_mail (
 ) /*sqlite: WITHOUT ROWID */;
 
 CREATE INDEX outgoing_mail_by_due ON outgoing_mail (due_at);
+CREATE INDEX outgoing_mail_by_key ON outgoing_mail (key_id, id) WHERE sealed_letter <> '';
 
 -- Links in mails: each good once, until it expires.
 CREATE TABLE mail_links (
@@ -48,6 +49,8 @@ CREATE TABLE second_factors (
     -- The time step of the last code that was accepted: none is accepted twice, nor an earlier one.
     last_step BIGINT NOT NULL
 ) /*sqlite: WITHOUT ROWID */;
+
+CREATE INDEX second_factors_by_key ON second_factors (key_id, user_id) WHERE sealed_secret <> '';
 
 -- What takes the place of a code where the device is lost: each good once.
 CREATE TABLE recovery_codes (

@@ -17,11 +17,13 @@ use crate::clock::Clock;
 use crate::config::RateLimit;
 use crate::feed::Listeners;
 use crate::intake::Intake;
+use crate::key_watch::KeyHealth;
 use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
+use crate::replaceable::Replaceable;
 use crate::secrets::Vault;
 use crate::trail::Folds;
 use crate::webhooks::addresses::Allowed;
@@ -41,7 +43,9 @@ pub struct Parts {
     /// Signs and verifies access tokens.
     pub tokens: Tokens,
     /// Signs the roots of the log's tree.
-    pub signer: Signer,
+    pub signer: Replaceable<Signer>,
+    /// How the keys are doing.
+    pub key_health: KeyHealth,
     /// Hashes passwords.
     pub passwords: Passwords,
     /// Sends mail.

@@ -1,5 +1,7 @@
 //! Settings, read and checked once. Every setting is a flag and an environment variable.
 
+mod keys;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -12,6 +14,7 @@ use lettre::Address;
 use lettre::message::Mailbox;
 use reqwest::Url;
 
+pub use self::keys::{MasterKeyArgs, MasterKeyPlace, MasterKeyText, SecretsPlace, SecretsSource};
 use crate::webhooks::addresses::Allowed;
 
 /// Where the data is and how to talk about it; the same for every command.
@@ -34,6 +37,10 @@ pub struct DatabaseArgs {
     /// Encryption, fingerprint and signing keys; default: directpay.secrets beside the SQLite file, named as the database
     #[arg(long, env = "DIRECTPAY_SECRETS_FILE", global = true)]
     pub secrets_file: Option<PathBuf>,
+
+    /// What wraps them.
+    #[command(flatten)]
+    pub master_key: MasterKeyArgs,
 }
 
 /// How logs are written; always to standard error.
@@ -435,18 +442,7 @@ pub struct Database {
     /// The database.
     pub url: DatabaseUrl,
     /// The secrets.
-    pub secrets: SecretsPlace,
-}
-
-/// Where the secrets are and whether they may be made.
-#[derive(Debug, Clone)]
-pub enum SecretsPlace {
-    /// Made on first start if missing.
-    MadeIfMissing(PathBuf),
-    /// Must be there: several processes share them.
-    MustExist(PathBuf),
-    /// PostgreSQL without a secrets file.
-    Unnamed,
+    pub secrets: SecretsSource,
 }
 
 impl DatabaseArgs {
@@ -456,13 +452,13 @@ impl DatabaseArgs {
             None => self.database_url.clone(),
             Some(file) => read_url(file)?,
         };
-        let secrets = match (&url, &self.secrets_file) {
+        let place = match (&url, &self.secrets_file) {
             (DatabaseUrl::Sqlite(_), Some(file)) => SecretsPlace::MadeIfMissing(file.clone()),
             (DatabaseUrl::Sqlite(database), None) => SecretsPlace::MadeIfMissing(database.with_extension("secrets")),
             (DatabaseUrl::Postgres(_), Some(file)) => SecretsPlace::MustExist(file.clone()),
             (DatabaseUrl::Postgres(_), None) => SecretsPlace::Unnamed,
         };
-        Ok(Database { url, secrets })
+        Ok(Database { url, secrets: SecretsSource { place, master: self.master_key.place() } })
     }
 }
 

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use directpay_server::commands::{admin, audit, demo, export, health, report, run_day, serve, verify};
+use directpay_server::commands::{admin, audit, demo, export, health, keys, report, run_day, serve, verify};
 use directpay_server::config::{DatabaseArgs, LogArgs, ServeArgs, WorkArgs};
 use directpay_server::running::{self, Company, SchemaPolicy};
-use directpay_server::secrets::SecretsFile;
+use directpay_server::secrets;
 use directpay_server::telemetry::Telemetry;
 
 #[global_allocator]
@@ -51,8 +51,11 @@ enum Command {
     /// What a landlord's books say, as a table
     #[command(subcommand)]
     Report(report::ReportCommand),
-    /// Print a fresh secrets file
+    /// Print a fresh secrets file, wrapped where there is a master key
     Secrets,
+    /// The keys of the secrets file: who uses which, and how one takes the place of another
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print the API document
     Openapi,
     /// Ask a server whether it is ready; the exit status tells
@@ -141,7 +144,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Admin(AdminCommand::Create { email, name })) => admin::create(&database, &email, &name).await?,
         Some(Command::Export(ExportCommand::Journal(args))) => export::journal(&database, &args).await?,
         Some(Command::Report(command)) => report::report(&database, &command).await?,
-        Some(Command::Secrets) => print(&SecretsFile::generate()?.to_text()?),
+        Some(Command::Secrets) => print(&secrets::fresh_text(&database.secrets.master)?),
+        Some(Command::Keys(command)) => return keys::keys(&database, command).await,
         Some(Command::Openapi) => print(&directpay_server::api::document_text()?),
         Some(Command::Health(args)) => health::health(args.listen).await?,
     }

@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
 use directpay_domain::rail::DelayScale;
-use directpay_store::{Db, PoolSize, Schema, bank_accounts, sandbox_clock, second_factors, webhooks, work};
+use directpay_store::{
+    Db, PoolSize, Schema, bank_accounts, key_holders, sandbox_clock, second_factors, webhooks, work,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -27,12 +29,15 @@ use crate::clock::Clock;
 use crate::config::{Database, DatabaseUrl, LimitArgs, MailPlace};
 use crate::feed::Listeners;
 use crate::intake::{Intake, Writing};
+use crate::key_watch::{KeyHealth, KeyWatch};
 use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::metrics::{Metrics, sampled};
 use crate::origin::TrustedProxies;
 use crate::remembered::Remembered;
+use crate::replaceable::Replaceable;
 use crate::sandbox_clock::Follower;
+use crate::secrets::KeyFile;
 use crate::trail::Folds;
 use crate::webhooks::addresses::Allowed;
 use crate::workers::Workers;
@@ -111,6 +116,7 @@ pub async fn open(url: &DatabaseUrl, company: Company, policy: SchemaPolicy) -> 
         let mut tx = db.begin().await?;
         work::release_all(&mut tx).await?;
         webhooks::lanes::release_all(&mut tx).await?;
+        key_holders::forget_all(&mut tx).await?;
         tx.commit().await?;
     }
     Ok(Opened { db, _lock: lock })
@@ -147,6 +153,7 @@ pub struct Running {
     writing: Writing,
     workers: Option<Workers>,
     follower: Follower,
+    key_watch: KeyWatch,
     metrics: Option<Server>,
     opened: Opened,
 }
@@ -194,7 +201,8 @@ impl Running {
             clock,
             vault: keys.vault,
             tokens: Tokens::new(&keys.tokens)?,
-            signer: Signer::new(&keys.checkpoints)?,
+            signer: Replaceable::new(Signer::new(&keys.checkpoints)?),
+            key_health: KeyHealth::default(),
             passwords: Passwords::new()?,
             mail: Mail::new(manner.mail)?,
             intake,
@@ -216,13 +224,15 @@ impl Running {
             metrics,
             webhook_allow: manner.webhook_allow,
         });
+        // Before anything is sealed: whoever wants to use another key asks who knows it.
+        let key_watch = KeyWatch::start(&app, KeyFile::at(&database.secrets)?, keys.entries).await?;
         let workers = manner.workers.then(|| Workers::start(&app, bank));
         let follower = Follower::start(&app);
         let metrics = metrics_listener.map(|listener| Server::serve(listener, sampled::router(&app))).transpose()?;
         if let Some(metrics) = &metrics {
             tracing::info!(address = %metrics.address, "metrics are served");
         }
-        Ok(Running { app, writing, workers, follower, metrics, opened })
+        Ok(Running { app, writing, workers, follower, key_watch, metrics, opened })
     }
 
     /// Where metrics are served, if they are.
@@ -239,6 +249,7 @@ impl Running {
                 workers.finish().await;
             }
             self.follower.finish().await;
+            self.key_watch.finish().await;
             if let Some(metrics) = self.metrics {
                 metrics.finish().await;
             }

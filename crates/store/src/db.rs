@@ -303,6 +303,21 @@ impl Tx {
         Ok(())
     }
 
+    /// Lets nobody else write where sealed texts stand until this transaction ends; on SQLite nobody can in any case. Waits for
+    /// whoever is writing, but not so long that two would wait for each other.
+    pub(crate) async fn hold_sealed_tables(&mut self) -> sqlx::Result<()> {
+        const HOLD: [&str; 2] = [
+            "SET LOCAL lock_timeout = '500ms'",
+            "LOCK TABLE bank_accounts, webhooks, second_factors, outgoing_mail IN SHARE MODE",
+        ];
+        if let Engine::Postgres(postgres) = &mut self.engine {
+            for statement in HOLD {
+                sqlx::query(statement).execute(postgres.connection()).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Counts an event of a payment, once it is committed.
     pub(crate) fn note(&mut self, change: &Change, rail: Rail) {
         self.noted.payment(change, rail);

@@ -22,7 +22,7 @@ const RECOVERY_CODES: usize = 10;
 /// Bytes of a recovery code: nobody guesses 80 bits.
 const RECOVERY_BYTES: usize = 10;
 /// What secrets are sealed for.
-const PURPOSE: &str = "second factor";
+pub(crate) const PURPOSE: &str = "second factor";
 
 /// A fresh secret, sealed in the row of the person, and not asked for yet. None where a second factor is on.
 pub async fn begin(app: &App, tx: &mut Tx, user_id: UserId) -> Result<Option<Vec<u8>>, SignInError> {

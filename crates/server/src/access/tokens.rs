@@ -1,5 +1,7 @@
 //! Access tokens: JSON Web Tokens signed with Ed25519, good for 15 minutes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
 use directpay_domain::user::Role;
@@ -7,6 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
+use crate::replaceable::Replaceable;
 use crate::secrets::SigningKey;
 
 /// How long an access token is good.
@@ -41,12 +44,41 @@ struct Claims {
 
 /// Signs and verifies access tokens.
 pub struct Tokens {
-    /// The first signs.
-    keys: Vec<(String, DecodingKey)>,
-    signer: (String, EncodingKey),
+    keys: Replaceable<TokenKeys>,
+    /// That of the keys, where it is read without taking them.
+    generation: AtomicU64,
     validation: Validation,
-    /// Verifying a signature costs more than all else about a small request; the same token comes again and again.
-    verified: Cache<String, (Identity, i64)>,
+    /// Verifying a signature costs more than all else about a small request; the same token comes again and again. What was
+    /// verified by the keys of another generation does not count.
+    verified: Cache<String, Verified>,
+}
+
+#[derive(Clone, Copy)]
+struct Verified {
+    identity: Identity,
+    expires: i64,
+    generation: u64,
+}
+
+struct TokenKeys {
+    /// The first signs.
+    all: Vec<SigningKey>,
+    verifiers: Vec<(String, DecodingKey)>,
+    signer: (String, EncodingKey),
+    /// Grows when a key is taken away.
+    generation: u64,
+}
+
+impl TokenKeys {
+    fn new(keys: &[SigningKey], generation: u64) -> anyhow::Result<TokenKeys> {
+        let first = keys.first().ok_or_else(|| anyhow::anyhow!("no signing key"))?;
+        Ok(TokenKeys {
+            all: keys.to_vec(),
+            verifiers: keys.iter().map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public))).collect(),
+            signer: (first.id.clone(), EncodingKey::from_ed_der(&first.pkcs8)),
+            generation,
+        })
+    }
 }
 
 /// A token could not be signed.
@@ -57,7 +89,6 @@ pub struct Unsigned(#[from] jsonwebtoken::errors::Error);
 impl Tokens {
     /// Signs with the first key, verifies with all.
     pub fn new(keys: &[SigningKey]) -> anyhow::Result<Tokens> {
-        let first = keys.first().ok_or_else(|| anyhow::anyhow!("no signing key"))?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[ISSUER]);
@@ -65,11 +96,28 @@ impl Tokens {
         // Expiry is compared with our own clock, to the second.
         validation.validate_exp = false;
         Ok(Tokens {
-            keys: keys.iter().map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public))).collect(),
-            signer: (first.id.clone(), EncodingKey::from_ed_der(&first.pkcs8)),
+            keys: Replaceable::new(TokenKeys::new(keys, 0)?),
+            generation: AtomicU64::new(0),
             validation,
             verified: Cache::new(REMEMBERED_MAX),
         })
+    }
+
+    /// Signs and verifies with these keys from now on. Tokens of a key that is not among them are worthless at once.
+    pub(crate) fn adopt(&self, keys: &[SigningKey]) -> anyhow::Result<()> {
+        let before = self.keys.get();
+        let is_there = |old: &SigningKey| keys.iter().any(|key| key.id == old.id && key.public == old.public);
+        let loses_one = !before.all.iter().all(is_there);
+        let generation = before.generation + u64::from(loses_one);
+        // In this order: whoever still verifies by the keys of before remembers it under their generation.
+        self.keys.set(TokenKeys::new(keys, generation)?);
+        self.generation.store(generation, Ordering::Release);
+        Ok(())
+    }
+
+    /// The public halves of all keys, with their names.
+    pub fn public_keys(&self) -> Vec<(String, Vec<u8>)> {
+        self.keys.get().all.iter().map(|key| (key.id.clone(), key.public.clone())).collect()
     }
 
     /// A token for `identity`, good for [`ACCESS_SECONDS`] from `now_us`.
@@ -84,14 +132,17 @@ impl Tokens {
             iat: now,
             exp: now + ACCESS_SECONDS,
         };
-        let (id, key) = &self.signer;
+        let keys = self.keys.get();
+        let (id, key) = &keys.signer;
         let header = Header { kid: Some(id.clone()), ..Header::new(Algorithm::EdDSA) };
         Ok(encode(&header, &claims, key)?)
     }
 
     /// Who `token` speaks for; nobody if it is forged, expired or meant for others.
     pub fn verify(&self, token: &str, now_us: i64) -> Option<Identity> {
-        let (identity, expires) = match self.verified.get(token) {
+        let known = self.verified.get(token);
+        let is_current = |known: &Verified| known.generation == self.generation.load(Ordering::Acquire);
+        let Verified { identity, expires, .. } = match known.filter(is_current) {
             Some(known) => known,
             None => {
                 let fresh = self.check(token)?;
@@ -102,12 +153,51 @@ impl Tokens {
         (now_us / SECOND_US < expires).then_some(identity)
     }
 
-    fn check(&self, token: &str) -> Option<(Identity, i64)> {
+    fn check(&self, token: &str) -> Option<Verified> {
         let header = decode_header(token).ok()?;
         let kid = header.kid?;
-        let (_, key) = self.keys.iter().find(|(id, _)| *id == kid)?;
+        let keys = self.keys.get();
+        let (_, key) = keys.verifiers.iter().find(|(id, _)| *id == kid)?;
         let claims = decode::<Claims>(token, key, &self.validation).ok()?.claims;
         let identity = Identity { user_id: UserId(claims.sub), role: claims.role, session: claims.sid };
-        Some((identity, claims.exp))
+        Some(Verified { identity, expires: claims.exp, generation: keys.generation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use directpay_domain::id::UserId;
+
+    use super::*;
+    use crate::clock;
+
+    fn key(id: &str) -> SigningKey {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        SigningKey { id: id.into(), pkcs8: pkcs8.as_ref().to_vec(), public: pair.public_key().as_ref().to_vec() }
+    }
+
+    #[test]
+    fn tokens_of_a_key_are_good_until_it_is_gone() {
+        let (old, new) = (key("sig-1"), key("sig-2"));
+        let tokens = Tokens::new(std::slice::from_ref(&old)).unwrap();
+        let identity = Identity { user_id: UserId(clock::new_id()), role: Role::Renter, session: clock::new_id() };
+        let first = tokens.sign(identity, 0).unwrap();
+        assert_eq!(tokens.verify(&first, 0), Some(identity));
+        // Introduced, then used.
+        tokens.adopt(&[old.clone(), new.clone()]).unwrap();
+        let second = tokens.sign(identity, 0).unwrap();
+        assert_eq!(decode_header(&second).unwrap().kid.unwrap(), "sig-1");
+        tokens.adopt(&[new.clone(), old]).unwrap();
+        let third = tokens.sign(identity, 0).unwrap();
+        assert_eq!(decode_header(&third).unwrap().kid.unwrap(), "sig-2");
+        for token in [&first, &second, &third] {
+            assert_eq!(tokens.verify(token, 0), Some(identity));
+            assert_eq!(tokens.verify(token, ACCESS_SECONDS * SECOND_US), None);
+        }
+        // Gone: what is remembered of its tokens does not count.
+        tokens.adopt(&[new]).unwrap();
+        assert_eq!([&first, &second, &third].map(|token| tokens.verify(token, 0)), [None, None, Some(identity)]);
     }
 }

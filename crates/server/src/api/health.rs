@@ -18,6 +18,18 @@ pub struct HealthView {
     status: &'static str,
 }
 
+/// It can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReadinessView {
+    /// `ok`
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// What somebody should look at, although the work goes on; omitted if there is nothing
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, example = json!(["the secrets file cannot be read"]))]
+    warnings: Vec<&'static str>,
+}
+
 const OK: Json<HealthView> = Json(HealthView { status: "ok" });
 
 /// Is the process up?
@@ -30,9 +42,10 @@ pub async fn read_health() -> Json<HealthView> {
 
 /// Can it do its work?
 ///
-/// The database answers with the right schema, and the workers of this process are alive.
-#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, body = HealthView, description = "All is well"), Always), security(()))]
-pub async fn read_readiness(State(app): State<App>) -> Result<Json<HealthView>, ApiError> {
+/// The database answers with the right schema, and the workers of this process are alive. A secrets file that is gone or malformed does
+/// not stop a process that has read it before: it is a warning.
+#[utoipa::path(get, path = "/ready", tag = "health", responses((status = 200, body = ReadinessView, description = "All is well"), Always), security(()))]
+pub async fn read_readiness(State(app): State<App>) -> Result<Json<ReadinessView>, ApiError> {
     match app.db.schema().await {
         Ok(Schema::Current) => {}
         Ok(Schema::Old | Schema::Newer) => return Err(ApiError::unavailable("the database has another schema")),
@@ -46,5 +59,5 @@ pub async fn read_readiness(State(app): State<App>) -> Result<Json<HealthView>, 
         tracing::warn!(?silent, "workers are silent");
         return Err(ApiError::unavailable("a worker is silent"));
     }
-    Ok(OK)
+    Ok(Json(ReadinessView { status: "ok", warnings: app.key_health.warnings() }))
 }

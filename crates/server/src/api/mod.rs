@@ -12,6 +12,7 @@ pub mod extract;
 pub mod feed;
 pub mod health;
 pub mod json_object;
+pub mod json_web_keys;
 pub mod leases;
 pub mod limits;
 pub mod payments;
@@ -174,6 +175,7 @@ fn whole() -> (Router<App>, OpenApi) {
         .nest("/api/v1", routes())
         .routes(routes!(health::read_health))
         .routes(routes!(health::read_readiness))
+        .routes(routes!(json_web_keys::read_json_web_keys))
         .split_for_parts();
     scopes::describe(&mut document);
     document::refer_to_components(&mut document);

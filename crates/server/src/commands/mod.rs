@@ -5,6 +5,7 @@ pub mod audit;
 pub mod demo;
 pub mod export;
 pub mod health;
+pub mod keys;
 pub mod report;
 pub mod run_day;
 pub mod serve;

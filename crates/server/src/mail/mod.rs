@@ -24,7 +24,7 @@ use crate::secrets::VaultError;
 /// A notice that could not be sent for so long tells no news.
 pub const NOTICE_US: i64 = DAY_US;
 /// What letters are sealed for.
-const LETTER: &str = "letter";
+pub(crate) const LETTER: &str = "letter";
 
 /// How mail is sent.
 pub struct Mail {

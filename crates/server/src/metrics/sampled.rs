@@ -216,6 +216,8 @@ impl Database {
 struct Process {
     queue: Gauge,
     silent: Gauge,
+    secrets_unread: Gauge,
+    keys_missing: Gauge,
     waiting: [Gauge; 2],
     connections: Vec<[Gauge; 2]>,
     payment_events: Vec<Counter>,
@@ -259,6 +261,16 @@ impl Process {
                 "Workers of this process that have not gone round for too long.",
                 &[],
             ),
+            secrets_unread: registry.gauge(
+                "directpay_secrets_file_unreadable",
+                "1 while the secrets file is gone, malformed or cannot be unwrapped; the keys that were read before are used.",
+                &[],
+            ),
+            keys_missing: registry.gauge(
+                "directpay_keys_missing",
+                "Encryption keys under which records stand and which this process does not have.",
+                &[],
+            ),
             waiting: [reads.1, writes.1],
             connections: connections.collect(),
             payment_events: payment_events.collect(),
@@ -268,6 +280,8 @@ impl Process {
     fn read(&self, app: &App) {
         self.queue.set(count(app.intake.waiting()));
         self.silent.set(count(app.pulse.silent_at(app.clock.process_us()).len()));
+        self.secrets_unread.set(f64::from(u8::from(app.key_health.is_unreadable())));
+        self.keys_missing.set(count(app.key_health.missing().len()));
         let usage = app.db.usage();
         for (gauge, access) in self.waiting.iter().zip([&usage.reads, &usage.writes]) {
             gauge.set(count(access.waiting()));

@@ -14,7 +14,7 @@ use crate::clock::{self, NoRandomness};
 use crate::secrets::{Vault, VaultError};
 
 /// What they are sealed for.
-const PURPOSE: &str = "webhook";
+pub(crate) const PURPOSE: &str = "webhook";
 /// Bytes of each of the two secrets.
 const SECRET_BYTES: usize = 32;
 

@@ -27,7 +27,7 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
 }
 
 async fn grow<B: BankConnection>(shift: &Shift<B>, log: Log, due: Due) -> anyhow::Result<Round> {
-    match checkpoint(&shift.app.db, &shift.app.signer, log, due).await? {
+    match checkpoint(&shift.app.db, &shift.app.signer.get(), log, due).await? {
         Grown::Not | Grown::To(_) => Ok(Round::Idle),
         Grown::Partly => Ok(Round::Worked),
         Grown::Changed(what) => bail!("the {} was changed, and nothing more is signed: {what}", log_word(log)),

@@ -153,7 +153,8 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     async fn start(url: DatabaseUrl, folder: TempDir, setting: Setting) -> TestApp {
-        let database = Database { url, secrets: SecretsPlace::MadeIfMissing(folder.path().join("test.secrets")) };
+        let secrets = SecretsPlace::MadeIfMissing(folder.path().join("test.secrets")).into();
+        let database = Database { url, secrets };
         let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await.unwrap();
         let Setting { scale, limits, trusted_proxies, workers, mail_server } = setting;
         let trusted_proxies: Vec<_> = trusted_proxies.iter().map(|network| network.parse().unwrap()).collect();

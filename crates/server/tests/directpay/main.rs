@@ -13,6 +13,7 @@ mod document;
 mod feed;
 mod harness;
 mod idempotency;
+mod keys;
 mod leases;
 mod limits;
 mod lists;

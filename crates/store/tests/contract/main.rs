@@ -16,6 +16,7 @@ mod deposits;
 mod feed;
 mod harness;
 mod initiate;
+mod keys;
 mod lease_ledger;
 mod leases;
 mod lists;

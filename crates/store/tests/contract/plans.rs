@@ -16,7 +16,10 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 21] = [
+const GROWING: [&str; 24] = [
+    "bank_accounts",
+    "second_factors",
+    "outgoing_mail",
     "payments",
     "feed",
     "refunded_payments",
@@ -87,7 +90,7 @@ pub(crate) fn watch() {
 pub(crate) async fn check(db: &Db) {
     let seen = SEEN.lock().unwrap().clone();
     let mut bad = Vec::new();
-    for sql in seen.iter().filter(|sql| is_plannable(sql)) {
+    for sql in seen.iter().filter(|sql| is_plannable(sql) && !(matches!(db, Db::Sqlite(_)) && inserts_values(sql))) {
         let mut tx = db.begin().await.unwrap();
         let plan = match db {
             Db::Sqlite(_) => sqlite_plan(&mut tx, sql).await,
@@ -108,6 +111,12 @@ pub(crate) async fn check(db: &Db) {
 fn is_plannable(sql: &str) -> bool {
     ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| sql.trim_start().starts_with(verb))
         && !sql.contains("pg_notify")
+}
+
+/// Into a table with triggers SQLite plans for such a statement a scan of the tables that refer to it, for rows that missed the new one,
+/// and runs it only while a row misses another (`FkIfZero`), which is never so between statements.
+fn inserts_values(sql: &str) -> bool {
+    sql.starts_with("INSERT") && sql.contains("VALUES") && !sql.contains("SELECT")
 }
 
 async fn empty_tables(tx: &mut Tx, db: &Db) -> Vec<String> {

@@ -41,7 +41,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder for the database")?;
     let file = folder.path().join("directpay.db");
     let secrets = SecretsPlace::MadeIfMissing(file.with_extension("secrets"));
-    let database = Database { url: DatabaseUrl::Sqlite(file), secrets };
+    let database = Database { url: DatabaseUrl::Sqlite(file), secrets: secrets.into() };
     let opened = running::open(&database.url, Company::Alone, SchemaPolicy::Migrate).await?;
     let manner = Manner {
         scale: args.rail_delay_scale,

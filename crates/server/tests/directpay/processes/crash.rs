@@ -223,7 +223,7 @@ pub(super) async fn no_money_moved_twice(db: &Db) {
 }
 
 /// Chance that can be repeated (SplitMix64).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -237,7 +237,7 @@ impl Dice {
         self.roll().is_multiple_of(chances)
     }
 
-    fn up_to(&mut self, most: Duration) -> Duration {
+    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_micros()).unwrap();
         Duration::from_micros(self.roll() % (most + 1))
     }

@@ -8,6 +8,7 @@ mod duplicates;
 mod failover;
 mod hand_over;
 mod interruptions;
+mod keys;
 mod lease;
 mod place;
 mod postgres;

@@ -1,0 +1,93 @@
+//! Where the secrets are, and the master key that wraps them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The master key; the same for every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MasterKeyArgs {
+    /// A file that holds the master key, which wraps the keys of the secrets file: 32 bytes in base64. Of several lines
+    /// the first wraps, all unwrap
+    #[arg(long, env = "DIRECTPAY_MASTER_KEY_FILE", value_name = "FILE", global = true)]
+    pub master_key_file: Option<PathBuf>,
+
+    /// The master key itself, where it cannot be handed over as a file; the file wins
+    #[arg(long, env = "DIRECTPAY_MASTER_KEY", hide_env_values = true, value_name = "KEY", global = true)]
+    pub master_key: Option<MasterKeyText>,
+}
+
+impl MasterKeyArgs {
+    /// Where it is to be found.
+    pub fn place(&self) -> MasterKeyPlace {
+        match (&self.master_key_file, &self.master_key) {
+            (Some(file), _) => MasterKeyPlace::File(file.clone()),
+            (None, Some(text)) if !text.0.is_empty() => MasterKeyPlace::Text(text.clone()),
+            (None, _) => MasterKeyPlace::Nowhere,
+        }
+    }
+}
+
+/// A master key as it was given. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct MasterKeyText(String);
+
+impl MasterKeyText {
+    /// All of it, for unwrapping and nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for MasterKeyText {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<MasterKeyText, Self::Err> {
+        Ok(MasterKeyText(text.trim().to_owned()))
+    }
+}
+
+impl fmt::Debug for MasterKeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKeyText(…)")
+    }
+}
+
+/// Where the master key is.
+#[derive(Debug, Clone, Default)]
+pub enum MasterKeyPlace {
+    /// There is none: the secrets file is all that is needed.
+    #[default]
+    Nowhere,
+    /// In a file, which is read anew whenever it is needed.
+    File(PathBuf),
+    /// In the environment.
+    Text(MasterKeyText),
+}
+
+/// Where the secrets are and whether they may be made.
+#[derive(Debug, Clone)]
+pub enum SecretsPlace {
+    /// Made on first start if missing.
+    MadeIfMissing(PathBuf),
+    /// Must be there: several processes share them.
+    MustExist(PathBuf),
+    /// PostgreSQL without a secrets file.
+    Unnamed,
+}
+
+/// The secrets file, and what opens it.
+#[derive(Debug, Clone)]
+pub struct SecretsSource {
+    /// The file.
+    pub place: SecretsPlace,
+    /// The master key.
+    pub master: MasterKeyPlace,
+}
+
+/// A file whose keys stand in clear.
+impl From<SecretsPlace> for SecretsSource {
+    fn from(place: SecretsPlace) -> SecretsSource {
+        SecretsSource { place, master: MasterKeyPlace::Nowhere }
+    }
+}
