@@ -6,7 +6,6 @@ use std::thread;
 use directpay_domain::bank_account::AccountNumber;
 use directpay_domain::id::BankAccountId;
 use directpay_domain::time::Instant;
-use directpay_store::log_tree::Log;
 use directpay_store::bank_accounts::SealedNumber;
 use directpay_store::log_tree::Log;
 use tempfile::TempDir;
