@@ -72,6 +72,8 @@ pub(crate) async fn opened(db: &Db, vault: &Vault, names: &[String]) -> Vec<(&'s
                 opened += usize::from(as_named.into_iter().any(opens));
             }
         }
+        // Dropped, it would hold the rows for a moment longer, and the next column may be in the same ones.
+        tx.commit().await.unwrap();
         told.push((column.name(), texts, opened));
     }
     told
