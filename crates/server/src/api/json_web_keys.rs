@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::Json;
+use super::problem::Always;
 use crate::app::App;
 
 /// How long others may keep the set. Whoever meets a name that is not in it asks again.
@@ -47,7 +48,7 @@ pub struct JsonWebKeyView {
 /// By which keys are access tokens verified?
 ///
 /// A JSON Web Key Set, for services that check tokens by themselves.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "sign-in", responses((status = 200, body = JsonWebKeysView, description = "The public keys")), security(()))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "sign-in", responses((status = 200, body = JsonWebKeysView, description = "The public keys"), Always), security(()))]
 pub async fn read_json_web_keys(State(app): State<App>) -> Response {
     let keys = app.tokens.public_keys().into_iter().map(|(kid, public)| JsonWebKeyView {
         kty: "OKP",

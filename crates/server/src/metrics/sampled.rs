@@ -262,8 +262,8 @@ impl Process {
                 &[],
             ),
             secrets_unread: registry.gauge(
-                "directpay_secrets_file_unreadable",
-                "1 while the secrets file is gone, malformed or cannot be unwrapped; the keys that were read before are used.",
+                "directpay_key_file_unreadable",
+                "1 while the file with the keys is gone, malformed or cannot be unwrapped; the keys that were read before are used.",
                 &[],
             ),
             keys_missing: registry.gauge(

@@ -40,13 +40,18 @@ pub(crate) fn in_use(file: &KeyFile, of: KeyUse) -> String {
 
 /// Writes mails that wait for a very long time.
 pub(crate) async fn write_mails(db: &Db, vault: &Vault, count: usize) {
-    let mut tx = db.begin().await.unwrap();
-    for number in 0..count {
+    let sealed = (0..count).map(|number| {
         let id = clock::new_id();
-        let letter = vault.seal_for("letter", id, format!("letter {number}").as_bytes()).unwrap();
-        mail::insert(&mut tx, NewMail { id, letter: &letter, now_us: NEVER_US, expires_us: NEVER_US }).await.unwrap();
+        (id, vault.seal_for("letter", id, format!("letter {number}").as_bytes()).unwrap())
+    });
+    // Others want to write as well.
+    for letters in sealed.collect::<Vec<_>>().chunks(100) {
+        let mut tx = db.begin().await.unwrap();
+        for (id, letter) in letters {
+            mail::insert(&mut tx, NewMail { id: *id, letter, now_us: NEVER_US, expires_us: NEVER_US }).await.unwrap();
+        }
+        tx.commit().await.unwrap();
     }
-    tx.commit().await.unwrap();
 }
 
 /// Of each sealed column, how many texts it has and how many of them a vault opens, under whatever name of these.
@@ -67,6 +72,8 @@ pub(crate) async fn opened(db: &Db, vault: &Vault, names: &[String]) -> Vec<(&'s
                 opened += usize::from(as_named.into_iter().any(opens));
             }
         }
+        // Dropped, it would hold the rows for a moment longer, and the next column may be in the same ones.
+        tx.commit().await.unwrap();
         told.push((column.name(), texts, opened));
     }
     told
@@ -142,7 +149,7 @@ fn a_secrets_file_that_goes_while_it_runs_is_told_and_nothing_stops() {
     on_both(async |app| {
         let path = secrets_of(app);
         let whole = fs::read(&path).unwrap();
-        let unreadable = async || app.metrics().await.of("directpay_secrets_file_unreadable", &[]);
+        let unreadable = async || app.metrics().await.of("directpay_key_file_unreadable", &[]);
         let ready = async || app.call(GET, "/ready").send().await.must(200).body.clone();
         let home = app.home().await;
         let spoilings = [None, Some(&b"{"[..]), Some(&whole[..whole.len() / 2])];
@@ -162,7 +169,7 @@ fn a_secrets_file_that_goes_while_it_runs_is_told_and_nothing_stops() {
             until("it is read again", async || ready().await == json!({"status": "ok"}) && unreadable().await == 0.0)
                 .await;
         }
-        let payment = home.paid("after all").await;
+        let payment = home.paid("after-all").await;
         home.renter.wait_until(&payment.id(), "COMPLETED").await;
     });
 }
