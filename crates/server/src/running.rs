@@ -270,7 +270,7 @@ impl Server {
     pub async fn start(app: &App, listen: SocketAddr) -> anyhow::Result<Server> {
         let server = Server::serve(Server::bind(listen).await?, api::router(app.clone()))?;
         let feed = Some((app.listeners.clone(), app.listeners.serve(&app.db)));
-        Ok(Server { feed, trail: Some((app.folds.clone(), app.folds.keep(&app.db))), ..server })
+        Ok(Server { feed, trail: Some((app.folds.clone(), app.folds.keep(&app.db, &app.metrics))), ..server })
     }
 
     async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {

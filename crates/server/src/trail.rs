@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::request_id;
 use crate::clock::{self, Clock};
+use crate::metrics::{Metrics, count};
 
 /// What is folded is counted for so long.
 const HOUR_US: i64 = 3_600 * SECOND_US;
@@ -114,14 +115,19 @@ pub async fn file_all(db: &Db) -> Result<(), StoreError> {
 
 /// What is counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Fold {
-    hour: i64,
-    action: Action,
-    actor: Actor,
-    person: Option<UserId>,
+pub struct Fold {
+    /// What was done or tried.
+    pub action: Action,
+    /// By whom.
+    pub actor: Actor,
+    /// Whom it concerns.
+    pub person: Option<UserId>,
+    /// To what, where that matters.
+    pub subject: Option<Subject>,
+    /// By which request, where that matters.
+    pub route: Option<Route>,
     address: Option<IpAddr>,
-    /// Where that matters.
-    route: Option<Route>,
+    hour: i64,
     /// It is what all others are counted under.
     is_crowd: bool,
 }
@@ -161,16 +167,16 @@ struct Inner {
 }
 
 impl Folds {
-    /// Counts something that this request did or tried.
+    /// Counts something that this request tried, concerning a person if one is known.
     pub fn note(&self, action: Action, person: Option<UserId>) {
-        self.fold(action, request_id::actor(), person, None);
+        let fold = Fold::new(action, request_id::actor());
+        self.fold(Fold { person: person.or(fold.person), ..fold });
     }
 
-    /// Counts something that was done or tried on a route.
-    pub fn fold(&self, action: Action, actor: Actor, person: Option<UserId>, route: Option<Route>) {
+    /// Counts something that was done or tried.
+    pub fn fold(&self, fold: Fold) {
         let now_us = Clock::default().process_us();
-        let (hour, person, address) = (now_us / HOUR_US, person.or(actor.user_id()), request_id::address());
-        let fold = Fold { hour, action, actor, person, address, route, is_crowd: false };
+        let fold = Fold { hour: now_us / HOUR_US, address: request_id::address(), ..fold };
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let fold = if seen.contains_key(&fold) || has_room(&seen, &fold) { fold } else { fold.into_crowd() };
         let is_crowd = fold.is_crowd;
@@ -207,12 +213,12 @@ impl Folds {
     }
 
     /// Writes what was folded, until it is stopped.
-    pub fn keep(&self, db: &Db) -> JoinHandle<()> {
-        let (folds, db) = (self.clone(), db.clone());
+    pub fn keep(&self, db: &Db, metrics: &Metrics) -> JoinHandle<()> {
+        let (folds, db, metrics) = (self.clone(), db.clone(), metrics.clone());
         tokio::spawn(async move {
             loop {
                 let stopped = tokio::time::timeout(PAUSE, folds.0.stop.notified()).await.is_ok();
-                folds.flush(&db, stopped).await;
+                folds.flush(&db, &metrics, stopped).await;
                 if stopped {
                     return;
                 }
@@ -226,7 +232,7 @@ impl Folds {
     }
 
     /// A batch that cannot be written is lost: it would only grow.
-    async fn flush(&self, db: &Db, all: bool) {
+    async fn flush(&self, db: &Db, metrics: &Metrics, all: bool) {
         let entries = self.take(Clock::default().process_us(), all);
         for batch in entries.chunks(BATCH_MAX) {
             let written = async {
@@ -234,9 +240,12 @@ impl Folds {
                 trail::write(&mut tx, batch).await?;
                 tx.commit().await
             };
+            let count = u64::from(count(batch.len()));
             if let Err(error) = written.await {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, lost = batch.len(), "entries of the trail were not written");
+                metrics.trail.lost.increment(count);
+                tracing::error!(error = &error as &dyn std::error::Error, count, "entries of the trail are lost");
+            } else {
+                metrics.trail.written.increment(count);
             }
         }
     }
@@ -256,9 +265,15 @@ fn has_room(seen: &HashMap<Fold, Seen>, fold: &Fold) -> bool {
 }
 
 impl Fold {
+    /// What says no more than this, from where this request comes.
+    pub fn new(action: Action, actor: Actor) -> Fold {
+        let person = actor.user_id();
+        Fold { action, actor, person, subject: None, route: None, address: None, hour: 0, is_crowd: false }
+    }
+
     /// Where there are too many: how often, and no more.
     fn into_crowd(self) -> Fold {
-        Fold { actor: Actor::Nobody, person: None, address: None, route: None, is_crowd: true, ..self }
+        Fold { hour: self.hour, is_crowd: true, ..Fold::new(self.action, Actor::Nobody) }
     }
 
     fn entry(&self, seen: &Seen) -> Entry {
@@ -269,6 +284,10 @@ impl Fold {
                 Some(json!({"method": method.as_str(), "path": path, "status": status}).to_string())
             }
             None => self.is_crowd.then(|| json!({"crowd": true}).to_string()),
+        };
+        let entry = match self.subject {
+            Some(subject) => entry.to(subject),
+            None => entry,
         };
         Entry {
             since: first_us.min(last_us),
@@ -295,13 +314,13 @@ mod tests {
     fn what_comes_often_is_told_when_it_is_first_seen_and_once_more() {
         let folds = Folds::default();
         for _ in 0..3 {
-            folds.fold(Action::AccessUsed, user(1), None, None);
+            folds.fold(Fold::new(Action::AccessUsed, user(1)));
         }
         let now_us = Clock::default().process_us();
         let told = folds.take(now_us, false);
         assert_eq!(told.iter().map(|entry| entry.times).collect::<Vec<_>>(), [3]);
         for _ in 0..4 {
-            folds.fold(Action::AccessUsed, user(1), None, None);
+            folds.fold(Fold::new(Action::AccessUsed, user(1)));
         }
         // The fourth may belong to the next hour, if it has begun just now.
         let told = [folds.take(now_us, false), folds.take(now_us + HOUR_US, false)].concat();
@@ -313,7 +332,7 @@ mod tests {
     fn what_is_too_much_is_counted_together() {
         let folds = Folds::default();
         for number in 0..6_000 {
-            folds.fold(Action::AccessRefused, user(number), None, None);
+            folds.fold(Fold::new(Action::AccessRefused, user(number)));
         }
         let told = folds.take(Clock::default().process_us(), true);
         assert!(told.len() <= FOLDS_MAX + 2, "{}", told.len());

@@ -1,11 +1,12 @@
 //! The trail, for administrators and for people about themselves; and what each request leaves in it.
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
-use directpay_domain::id::UserId;
+use directpay_domain::id::{LeaseId, UserId};
 use directpay_domain::time::Instant;
-use directpay_domain::trail::Action;
+use directpay_domain::trail::{Action, Subject};
 use directpay_store::StoreError;
 use directpay_store::trail::{self as store_trail, Entry, Filter};
 use serde::{Deserialize, Serialize};
@@ -18,12 +19,12 @@ use super::extract::{Json, List, ListQuery, Query, parse_id};
 use super::problem::{Always, OfList, SignedIn};
 use super::{limits, request_id};
 use crate::app::App;
-use crate::trail::Route;
+use crate::trail::{Fold, Route};
 
 /// Notes what a session or key was used for, and what it was refused.
 pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let path = request.extensions().get::<MatchedPath>().cloned();
+    let (path, uri) = (request.extensions().get::<MatchedPath>().cloned(), request.uri().clone());
     let response = next.run(request).await;
     let actor = request_id::actor();
     if actor.user_id().is_none() {
@@ -36,11 +37,13 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
         reading(path).filter(|_| status.is_success())
     };
     if let Some(action) = noted {
-        let route = Route { method, path: path.to_owned(), status: status.as_u16() };
-        app.folds.fold(action, actor, None, Some(route));
+        let mut fold = Fold::new(action, actor);
+        fold.route = Some(Route { method, path: path.to_owned(), status: status.as_u16() });
+        fold.subject = looked_at(&uri).filter(|_| action == Action::ReportRead);
+        app.folds.fold(fold);
     }
     if !ApiError::is_unauthorized(status) {
-        app.folds.fold(Action::AccessUsed, actor, None, None);
+        app.folds.fold(Fold::new(Action::AccessUsed, actor));
     }
     response
 }
@@ -52,6 +55,15 @@ fn reading(path: &str) -> Option<Action> {
         "/api/v1/events" | "/api/v1/events/stream" => Some(Action::EventsRead),
         path => limits::is_report(path).then_some(Action::ReportRead),
     }
+}
+
+/// Of which lease a statement was read, or of which landlord a report, where it was asked for by name.
+fn looked_at(uri: &Uri) -> Option<Subject> {
+    let lease = uri.path().strip_prefix("/api/v1/leases/").and_then(|rest| rest.split('/').next());
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let landlord = parameters.find_map(|parameter| parameter.strip_prefix("landlord_id="));
+    let of_lease = lease.and_then(|id| id.parse::<LeaseId>().ok()).map(Subject::from);
+    of_lease.or_else(|| landlord.and_then(|id| id.parse::<UserId>().ok()).map(Subject::from))
 }
 
 /// Something that was done or tried, and by whom and from where.

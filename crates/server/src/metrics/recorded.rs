@@ -31,6 +31,8 @@ pub struct Recorded {
     pub webhooks: Webhooks,
     /// What becomes of mail.
     pub mail: Mail,
+    /// What becomes of folded entries of the trail.
+    pub trail: Trail,
 }
 
 impl Recorded {
@@ -48,6 +50,7 @@ impl Recorded {
             autopay: Autopay::new(registry),
             webhooks: Webhooks::new(registry),
             mail: Mail::new(registry),
+            trail: Trail::new(registry),
         }
     }
 }
@@ -369,5 +372,24 @@ impl Mail {
             registry.counter("directpay_mail_tries_total", help, &[("outcome", outcome)])
         };
         Mail { sent: ended("sent"), put_off: ended("put_off"), given_up: ended("given_up") }
+    }
+}
+
+/// What becomes of folded entries of the trail.
+pub struct Trail {
+    /// They stand in it.
+    pub written: Counter,
+    /// The database did not take them.
+    pub lost: Counter,
+}
+
+impl Trail {
+    fn new(registry: &Registry) -> Trail {
+        let ended = |outcome| {
+            let help =
+                "Folded entries of the trail (what was used, read or refused) by what became of them: written or lost.";
+            registry.counter("directpay_trail_folded_total", help, &[("outcome", outcome)])
+        };
+        Trail { written: ended("written"), lost: ended("lost") }
     }
 }

@@ -220,6 +220,14 @@ fn nobody_reads_of_others_and_administrators_read_all() {
         assert_eq!((&seen[0]["actor"]["id"], &seen[0]["address"]), (&json!(admin.id), &Value::Null));
         assert_eq!((&seen[0]["actor"]["credential"], &seen[0]["user_agent"]), (&Value::Null, &Value::Null));
         assert_eq!(find(&admin, "action=api_key.revoked", 1).await[0]["address"], "127.0.0.1");
+        // Who looked at what: once or ten times.
+        for _ in 0..3 {
+            landlord.get(&format!("/api/v1/leases/{}/statement", home.lease)).await.must(200);
+            admin.get(&format!("/api/v1/reports/rent-roll?landlord_id={}", landlord.id)).await.must(200);
+        }
+        find(&admin, &format!("action=report.read&subject_id={}", home.lease), 1).await;
+        let looked = find(&admin, &format!("action=report.read&subject_id={}", landlord.id), 1).await;
+        assert_eq!(looked[0]["actor"]["id"], json!(admin.id));
         for (query, field) in [
             ("person_id=x", "person_id"),
             ("action=lease.sold", "action"),
