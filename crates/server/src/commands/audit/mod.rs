@@ -69,9 +69,9 @@ pub struct CheckpointArgs {
     /// Make one of all that there is now
     #[arg(long)]
     now: bool,
-    /// Of what
+    /// Of which log
     #[arg(long, value_enum, default_value_t)]
-    log: LogName,
+    of: LogName,
 }
 
 /// Which keys.
@@ -79,7 +79,7 @@ pub struct CheckpointArgs {
 pub struct KeyArgs {
     /// As they are written for the checkpoints of this log; `audit check` takes either for both
     #[arg(long, value_enum, default_value_t)]
-    log: LogName,
+    of: LogName,
 }
 
 /// A log on the command line.
@@ -108,7 +108,7 @@ pub async fn audit(database: &Database, command: &AuditCommand) -> anyhow::Resul
         AuditCommand::Check(args) => return check(database, args).await,
         AuditCommand::Checkpoint(args) => checkpoint(database, args).await?,
         AuditCommand::Key(args) => {
-            signer(database)?.verifiers().iter().for_each(|key| println!("{}", key.text_for(args.log.into())));
+            signer(database)?.verifiers().iter().for_each(|key| println!("{}", key.text_for(args.of.into())));
         }
         AuditCommand::Export(args) => export::export(database, args).await?,
     }
@@ -257,7 +257,7 @@ async fn checkpoint(database: &Database, args: &CheckpointArgs) -> anyhow::Resul
             sign_now(&opened.db, &signer, log).await?;
         }
     }
-    let newest = log_tree::newest(&mut opened.db.begin_read().await?, args.log.into()).await?;
+    let newest = log_tree::newest(&mut opened.db.begin_read().await?, args.of.into()).await?;
     print!("{}", newest.context("there is no checkpoint yet")?.note);
     opened.db.close().await;
     Ok(())

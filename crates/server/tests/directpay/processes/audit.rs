@@ -182,8 +182,8 @@ async fn the_trail_is_exported_line_by_line_and_says_so_itself() {
         assert_eq!(further.lines().count(), 1, "{further}");
 
         let kept = place.folder().join("trail.checkpoint");
-        fs::write(&kept, run(&place, &["audit", "checkpoint", "--now", "--log", "trail"])).unwrap();
-        let key = run(&place, &["audit", "key", "--log", "trail"]);
+        fs::write(&kept, run(&place, &["audit", "checkpoint", "--now", "--of", "trail"])).unwrap();
+        let key = run(&place, &["audit", "key", "--of", "trail"]);
         let with_kept = ["audit", "check", "--checkpoint", kept.to_str().unwrap(), "--key", key.trim()];
         assert!(run(&place, &with_kept).contains("trail: signed up to position"));
         let db = place.db().await;
