@@ -28,8 +28,8 @@ use crate::metrics::{Metrics, count};
 const HOUR_US: i64 = 3_600 * SECOND_US;
 /// Different things that are folded in an hour; what comes on top is counted together.
 const FOLDS_MAX: usize = 5_000;
-/// The same for those who are not signed in.
-const FOLDS_OF_NOBODY_MAX: usize = 1_000;
+/// The same for one person, and for all who are not signed in.
+const FOLDS_OF_ONE_MAX: usize = 1_000;
 /// Between two looks at what was seen first, and at whether the hour is over.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Entries of one transaction.
@@ -251,17 +251,10 @@ impl Folds {
     }
 }
 
+/// Nobody takes the room of all others, however many addresses they have.
 fn has_room(seen: &HashMap<Fold, Seen>, fold: &Fold) -> bool {
-    if seen.len() < FOLDS_OF_NOBODY_MAX {
-        return true;
-    }
-    match fold.actor {
-        Actor::User { .. } | Actor::Command => seen.len() < FOLDS_MAX,
-        Actor::Nobody => {
-            let of_nobody = seen.keys().filter(|fold| fold.actor == Actor::Nobody).count();
-            of_nobody < FOLDS_OF_NOBODY_MAX && seen.len() < FOLDS_MAX
-        }
-    }
+    let is_same = |other: &&Fold| other.actor.user_id() == fold.actor.user_id();
+    seen.len() < FOLDS_OF_ONE_MAX || (seen.len() < FOLDS_MAX && seen.keys().filter(is_same).count() < FOLDS_OF_ONE_MAX)
 }
 
 impl Fold {
@@ -331,6 +324,14 @@ mod tests {
     #[test]
     fn what_is_too_much_is_counted_together() {
         let folds = Folds::default();
+        for number in 0..2_000 {
+            let route = Route { method: Method::GET, path: format!("/{number}"), status: 404 };
+            let mut fold = Fold::new(Action::AccessRefused, user(9_999));
+            fold.route = Some(route);
+            folds.fold(fold);
+        }
+        let told = folds.take(Clock::default().process_us(), true);
+        assert_eq!((told.len(), told.iter().map(|entry| entry.times).max()), (FOLDS_OF_ONE_MAX + 1, Some(1_000)));
         for number in 0..6_000 {
             folds.fold(Fold::new(Action::AccessRefused, user(number)));
         }

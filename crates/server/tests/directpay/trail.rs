@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::authorization::{Right, Things, attempt, send};
 use crate::document::{document, operations};
 use crate::harness::{
-    Answer, GET, PASSWORD, POST, TestApp, Visitor, WITHOUT_WORKERS, assert_id, assert_time, from_base32, keys, on_both,
+    Answer, GET, PASSWORD, POST, Visitor, WITHOUT_WORKERS, assert_id, assert_time, from_base32, keys, on_both,
     on_both_with, token_in, until,
 };
 
