@@ -12,7 +12,7 @@ use crate::authorization::{Right, Things, attempt, send};
 use crate::document::{document, operations};
 use crate::harness::{
     Answer, GET, PASSWORD, POST, Visitor, WITHOUT_WORKERS, assert_id, assert_time, from_base32, keys, on_both,
-    on_both_with, token_in, until,
+    on_both_with, terms, token_in, until, without,
 };
 
 const PATH: &str = "/api/v1/audit";
@@ -310,8 +310,18 @@ fn what_people_do_about_their_accounts_is_told() {
         let entry = left_by(&renter, "password_reset.used", &changed).await;
         assert_eq!((&entry["actor"]["type"], &entry["person_id"]), (&json!("NOBODY"), &json!(renter.id)));
 
-        // Sessions.
+        let body = json!({"email": "another@example.com", "password": "another horse battery staple"});
         let session = app.token_by_password(&renter.email, "another horse battery staple").await.must(200);
+        let asked = app.call(POST, "/api/v1/users/me/email").bearer(&session.text_of("access_token")).json(&body);
+        asked.send().await.must(202);
+        let mail = app.mails("another@example.com", "Confirm your e-mail address", 1).await;
+        let token = json!({"token": token_in(&mail[0])});
+        let confirmed = app.call(POST, "/api/v1/auth/email/confirm").json(&token).send().await.must(200);
+        let entry = left_by(&renter, "email.confirmed", &confirmed).await;
+        assert_eq!((&entry["actor"]["type"], &entry["person_id"]), (&json!("NOBODY"), &json!(renter.id)));
+        let session = app.token_by_password("another@example.com", "another horse battery staple").await.must(200);
+
+        // Sessions.
         let old = session.text_of("refresh_token");
         let next = app.token_by_refresh(&old).await.must(200);
         let stolen = app.token_by_refresh(&old).await.must(400);
@@ -334,14 +344,32 @@ fn a_refused_change_leaves_no_entry_and_a_repeated_one_no_second() {
         let cancel = format!("/api/v1/payments/{id}/cancel");
         home.renter.post(&cancel, &Value::Null).await.must(200);
         home.renter.post(&cancel, &Value::Null).await.refuses(409, "wrong_status");
+        let of_account = |what: &str| format!("/api/v1/bank-accounts/{}/{what}", home.renter_account);
+        for what in ["deactivate", "deactivate", "activate", "activate"] {
+            home.renter.patch(&of_account(what)).await.must(200);
+        }
         let extra = json!({"description": "Pet", "amount": "1", "start_date": "2090-01-01", "idempotency_key": "pet"});
         let path = format!("/api/v1/leases/{}/extras", home.lease);
         home.landlord.post(&path, &extra).await.must(201);
         home.landlord.post(&path, &extra).await.must(200);
         home.landlord.call(Method::POST, "/api/v1/leases/").json(&json!({})).send().await.must(422);
+        let property = home.landlord.add_property().await.id();
+        let terms = without(&terms(&property, &home.renter.id), "end_date");
+        let lease = home.landlord.post("/api/v1/leases/", &terms).await.must(201).id();
+        let autopay = format!("/api/v1/leases/{lease}/autopay");
+        let mandate = home.renter.post(&autopay, &json!({"cap": "1", "idempotency_key": "m"})).await.must(201).id();
+        let schedule = home.renter.get(&format!("/api/v1/leases/{lease}/schedule")).await.must(200);
+        let skip = json!({"due_date": schedule.rows().last().unwrap()["due_date"]});
+        for _ in 0..2 {
+            home.renter.post(&format!("{autopay}/{mandate}/skip"), &skip).await.must(200);
+        }
         number().await;
+        assert_eq!(read(&home.renter, "action=mandate.draw_skipped").await.len(), 1);
         assert_eq!(read(&home.renter, &format!("subject_id={id}")).await.len(), 1);
+        let of_account = read(&home.renter, &format!("subject_id={}", home.renter_account)).await;
+        let actions: Vec<_> = of_account.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+        assert_eq!(actions, ["bank_account.activated", "bank_account.deactivated", "bank_account.linked"]);
         assert_eq!(read(&home.landlord, "action=lease.extra_added").await.len(), 1);
-        assert_eq!(read(&home.landlord, "action=lease.created").await.len(), 1);
+        assert_eq!(read(&home.landlord, "action=lease.created").await.len(), 2);
     });
 }
