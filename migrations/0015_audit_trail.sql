@@ -28,7 +28,8 @@ CREATE TABLE trail (
     CONSTRAINT trail_id UNIQUE (id),
     CONSTRAINT trail_position CHECK (0 < position),
     CONSTRAINT trail_times CHECK (0 < times AND since <= occurred_at),
-    CONSTRAINT trail_actor CHECK (actor IN ('USER', 'NOBODY', 'COMMAND') AND (actor = 'USER') = (actor_id IS NOT NULL)),
+    CONSTRAINT trail_actor CHECK (
+        actor IN ('USER', 'ADMIN', 'NOBODY', 'COMMAND') AND (actor IN ('USER', 'ADMIN')) = (actor_id IS NOT NULL)),
     CONSTRAINT trail_credential CHECK ((credential IS NULL) = (credential_id IS NULL)),
     CONSTRAINT trail_subject CHECK ((subject IS NULL) = (subject_id IS NULL))
 );
@@ -44,7 +45,8 @@ CREATE TRIGGER trail_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trail
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Entries that have no position yet, committed with what they tell of. One process at a time moves them over, a tenth of a second
--- later; however late a transaction commits, its entries are found.
+-- later; however late a transaction commits, its entries are found. What could not stand there may not wait for it either: it would
+-- hold up all others.
 CREATE TABLE trail_waiting (
     number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id UUID NOT NULL,
@@ -62,7 +64,13 @@ CREATE TABLE trail_waiting (
     address TEXT,
     user_agent TEXT,
     request_id TEXT,
-    details TEXT
+    details TEXT,
+    CONSTRAINT trail_waiting_id UNIQUE (id),
+    CONSTRAINT trail_waiting_times CHECK (0 < times AND since <= occurred_at),
+    CONSTRAINT trail_waiting_actor CHECK (
+        actor IN ('USER', 'ADMIN', 'NOBODY', 'COMMAND') AND (actor IN ('USER', 'ADMIN')) = (actor_id IS NOT NULL)),
+    CONSTRAINT trail_waiting_credential CHECK ((credential IS NULL) = (credential_id IS NULL)),
+    CONSTRAINT trail_waiting_subject CHECK ((subject IS NULL) = (subject_id IS NULL))
 );
 CREATE TRIGGER trail_waiting_stays BEFORE UPDATE OR TRUNCATE ON trail_waiting
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -23,6 +23,8 @@ pub enum Actor {
     User {
         /// Who.
         id: UserId,
+        /// Whether that person administers the system.
+        is_admin: bool,
         /// What was shown to prove it; none for whoever signs up.
         credential: Option<Credential>,
     },
@@ -36,9 +38,18 @@ impl Actor {
     /// The name under which it is stored.
     pub fn name(self) -> &'static str {
         match self {
-            Actor::User { .. } => "USER",
+            Actor::User { is_admin: false, .. } => "USER",
+            Actor::User { is_admin: true, .. } => "ADMIN",
             Actor::Nobody => "NOBODY",
             Actor::Command => "COMMAND",
+        }
+    }
+
+    /// The same, whatever was shown.
+    pub fn unproven(self) -> Actor {
+        match self {
+            Actor::User { id, is_admin, .. } => Actor::User { id, is_admin, credential: None },
+            Actor::Nobody | Actor::Command => self,
         }
     }
 

@@ -26,10 +26,14 @@ use crate::metrics::{Metrics, count};
 
 /// What is folded is counted for so long.
 const HOUR_US: i64 = 3_600 * SECOND_US;
-/// Different things that are folded in an hour; what comes on top is counted together.
+/// Different things that signed-in people do and are folded in an hour; what comes on top is counted together.
 const FOLDS_MAX: usize = 5_000;
-/// The same for one person, and for all who are not signed in.
-const FOLDS_OF_ONE_MAX: usize = 1_000;
+/// The same for one person: nobody takes the room of all others.
+const FOLDS_OF_ONE_MAX: usize = 250;
+/// The same for all who are not signed in, together: they take no room of those who are.
+const FOLDS_OF_NOBODY_MAX: usize = 1_000;
+/// Of each whom it concerns together, where there is no room for more; and what comes on top of that is counted by action alone.
+const CROWDS_MAX: usize = 2_000;
 /// Between two looks at what was seen first, and at whether the hour is over.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Entries of one transaction.
@@ -126,9 +130,11 @@ pub struct Fold {
     pub subject: Option<Subject>,
     /// By which request, where that matters.
     pub route: Option<Route>,
+    /// Why, where it was refused and the answer does not say it.
+    pub reason: Option<&'static str>,
     address: Option<IpAddr>,
     hour: i64,
-    /// It is what all others are counted under.
+    /// It is what others are counted under.
     is_crowd: bool,
 }
 
@@ -162,15 +168,63 @@ pub struct Folds(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    seen: Mutex<HashMap<Fold, Seen>>,
+    seen: Mutex<Hour>,
     stop: Notify,
 }
 
+/// What was seen of late, and how many places each has of it.
+#[derive(Debug, Default)]
+struct Hour {
+    folds: HashMap<Fold, Seen>,
+    /// Of each who acts; nobody is one of them.
+    of: HashMap<Option<UserId>, usize>,
+    crowds: usize,
+}
+
+impl Hour {
+    /// Finds a place for something: its own, or one that it shares.
+    fn admit(&mut self, fold: Fold) -> Fold {
+        if self.folds.contains_key(&fold) {
+            return fold;
+        }
+        let who = fold.actor.user_id();
+        let own = self.of.get(&who).copied().unwrap_or(0);
+        let nobody = self.of.get(&None).copied().unwrap_or(0);
+        let has_room = match who {
+            None => own < FOLDS_OF_NOBODY_MAX,
+            Some(_) => own < FOLDS_OF_ONE_MAX && self.of.values().sum::<usize>() - nobody < FOLDS_MAX,
+        };
+        if has_room {
+            *self.of.entry(who).or_default() += 1;
+            return fold;
+        }
+        let crowd = fold.into_crowd();
+        if self.folds.contains_key(&crowd) {
+            return crowd;
+        }
+        if self.crowds < CROWDS_MAX {
+            self.crowds += 1;
+            return crowd;
+        }
+        crowd.into_faceless()
+    }
+
+    /// Forgets what is over.
+    fn retain(&mut self, is_kept: impl Fn(&Fold) -> bool) {
+        self.folds.retain(|fold, _| is_kept(fold));
+        self.of.clear();
+        for fold in self.folds.keys().filter(|fold| !fold.is_crowd) {
+            *self.of.entry(fold.actor.user_id()).or_default() += 1;
+        }
+        self.crowds = self.folds.keys().filter(|fold| fold.is_crowd).count();
+    }
+}
+
 impl Folds {
-    /// Counts something that this request tried, concerning a person if one is known.
-    pub fn note(&self, action: Action, person: Option<UserId>) {
+    /// Counts something that this request tried, concerning a person if one is known, and why it was refused if it was.
+    pub fn note(&self, action: Action, person: Option<UserId>, reason: Option<&'static str>) {
         let fold = Fold::new(action, request_id::actor());
-        self.fold(Fold { person: person.or(fold.person), ..fold });
+        self.fold(Fold { person: person.or(fold.person), reason, ..fold });
     }
 
     /// Counts something that was done or tried.
@@ -178,9 +232,9 @@ impl Folds {
         let now_us = Clock::default().process_us();
         let fold = Fold { hour: now_us / HOUR_US, address: request_id::address(), ..fold };
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let fold = if seen.contains_key(&fold) || has_room(&seen, &fold) { fold } else { fold.into_crowd() };
+        let fold = seen.admit(fold);
         let is_crowd = fold.is_crowd;
-        let seen = seen.entry(fold).or_insert_with(|| Seen {
+        let seen = seen.folds.entry(fold).or_insert_with(|| Seen {
             times: 0,
             first_us: now_us,
             last_us: now_us,
@@ -201,14 +255,14 @@ impl Folds {
         let hour = now_us / HOUR_US;
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut entries = Vec::new();
-        for (fold, seen) in seen.iter_mut() {
+        for (fold, seen) in &mut seen.folds {
             let is_over = all || fold.hour < hour;
             if 0 < seen.times && (is_over || !seen.is_told) {
                 entries.push(fold.entry(seen));
                 (seen.times, seen.is_told) = (0, true);
             }
         }
-        seen.retain(|fold, _| !all && hour <= fold.hour);
+        seen.retain(|fold| !all && hour <= fold.hour);
         entries
     }
 
@@ -251,33 +305,35 @@ impl Folds {
     }
 }
 
-/// Nobody takes the room of all others, however many addresses they have.
-fn has_room(seen: &HashMap<Fold, Seen>, fold: &Fold) -> bool {
-    let is_same = |other: &&Fold| other.actor.user_id() == fold.actor.user_id();
-    seen.len() < FOLDS_OF_ONE_MAX || (seen.len() < FOLDS_MAX && seen.keys().filter(is_same).count() < FOLDS_OF_ONE_MAX)
-}
-
 impl Fold {
     /// What says no more than this, from where this request comes.
     pub fn new(action: Action, actor: Actor) -> Fold {
         let person = actor.user_id();
-        Fold { action, actor, person, subject: None, route: None, address: None, hour: 0, is_crowd: false }
+        let (subject, route, reason, address) = (None, None, None, None);
+        Fold { action, actor, person, subject, route, reason, address, hour: 0, is_crowd: false }
     }
 
-    /// Where there are too many: how often, and no more.
+    /// Where there are too many: who, whom it concerns, and how often.
     fn into_crowd(self) -> Fold {
+        Fold { person: self.person, hour: self.hour, is_crowd: true, ..Fold::new(self.action, self.actor.unproven()) }
+    }
+
+    /// Where there are too many of these: how often, and no more.
+    fn into_faceless(self) -> Fold {
         Fold { hour: self.hour, is_crowd: true, ..Fold::new(self.action, Actor::Nobody) }
     }
 
     fn entry(&self, seen: &Seen) -> Entry {
         let Seen { times, first_us, last_us, user_agent, request_id, .. } = seen.clone();
         let entry = Entry::new(clock::new_id(), last_us, self.actor, self.action);
-        let details = match &self.route {
-            Some(Route { method, path, status }) => {
-                Some(json!({"method": method.as_str(), "path": path, "status": status}).to_string())
+        let details = match (&self.route, self.reason) {
+            (Some(Route { method, path, status }), _) => {
+                Some(json!({"method": method.as_str(), "path": path, "status": status}))
             }
-            None => self.is_crowd.then(|| json!({"crowd": true}).to_string()),
+            (None, Some(reason)) => Some(json!({"reason": reason})),
+            (None, None) => self.is_crowd.then(|| json!({"crowd": true})),
         };
+        let details = details.map(|details| details.to_string());
         let entry = match self.subject {
             Some(subject) => entry.to(subject),
             None => entry,
@@ -300,7 +356,7 @@ mod tests {
     use super::*;
 
     fn user(number: u128) -> Actor {
-        Actor::User { id: UserId(uuid::Uuid::from_u128(number)), credential: None }
+        Actor::User { id: UserId(uuid::Uuid::from_u128(number)), is_admin: false, credential: None }
     }
 
     #[test]
@@ -321,22 +377,53 @@ mod tests {
         assert_eq!(folds.take(now_us + 9 * HOUR_US, true), []);
     }
 
+    fn refused(number: u128, path: usize) -> Fold {
+        let route = Some(Route { method: Method::GET, path: format!("/{path}"), status: 404 });
+        Fold { route, ..Fold::new(Action::AccessRefused, user(number)) }
+    }
+
+    fn times(entries: &[Entry]) -> i64 {
+        entries.iter().map(|entry| entry.times).sum()
+    }
+
     #[test]
     fn what_is_too_much_is_counted_together() {
         let folds = Folds::default();
-        for number in 0..2_000 {
-            let route = Route { method: Method::GET, path: format!("/{number}"), status: 404 };
-            let mut fold = Fold::new(Action::AccessRefused, user(9_999));
-            fold.route = Some(route);
-            folds.fold(fold);
+        let now_us = Clock::default().process_us();
+        for path in 0..2_000 {
+            folds.fold(refused(9_999, path));
         }
-        let told = folds.take(Clock::default().process_us(), true);
-        assert_eq!((told.len(), told.iter().map(|entry| entry.times).max()), (FOLDS_OF_ONE_MAX + 1, Some(1_000)));
-        for number in 0..6_000 {
-            folds.fold(Fold::new(Action::AccessRefused, user(number)));
+        // One takes no room of another, and it is told who the crowd is.
+        folds.fold(refused(1, 1));
+        let told = folds.take(now_us, true);
+        assert_eq!((told.len(), times(&told)), (FOLDS_OF_ONE_MAX + 2, 2_001));
+        let crowd = told.iter().find(|entry| entry.details.as_deref() == Some(r#"{"crowd":true}"#)).unwrap();
+        assert_eq!((crowd.times, crowd.person_id), (1_750, Some(uuid::Uuid::from_u128(9_999))));
+
+        for number in 0..9_000 {
+            folds.fold(refused(number, 1));
         }
-        let told = folds.take(Clock::default().process_us(), true);
-        assert!(told.len() <= FOLDS_MAX + 2, "{}", told.len());
-        assert_eq!(told.iter().map(|entry| entry.times).sum::<i64>(), 6_000);
+        let told = folds.take(now_us, true);
+        assert_eq!((told.len(), times(&told)), (FOLDS_MAX + CROWDS_MAX + 1, 9_000));
+    }
+
+    #[test]
+    fn whoever_is_not_signed_in_takes_no_room_of_those_who_are_and_hides_no_victim() {
+        let folds = Folds::default();
+        let now_us = Clock::default().process_us();
+        let tried = |person: Option<u128>| {
+            let person = person.map(|number| UserId(uuid::Uuid::from_u128(number)));
+            Fold { person, ..Fold::new(Action::SignInRefused, Actor::Nobody) }
+        };
+        for number in 0..3_000 {
+            folds.fold(tried(Some(number)));
+        }
+        folds.fold(tried(Some(99_999)));
+        folds.fold(Fold::new(Action::AccessUsed, user(1)));
+        let told = folds.take(now_us, true);
+        assert_eq!(times(&told), 3_002);
+        assert!(told.iter().any(|entry| entry.action == "access.used" && entry.details.is_none()));
+        assert!(told.iter().filter(|entry| entry.person_id.is_none()).all(|entry| entry.times == 1));
+        assert!(told.iter().any(|entry| entry.person_id == Some(uuid::Uuid::from_u128(2_500))));
     }
 }

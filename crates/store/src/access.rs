@@ -111,10 +111,9 @@ pub async fn use_token(tx: &mut Tx, token_hash: &str, now_us: i64) -> Result<(),
 }
 
 /// Ends a family: none of its refresh tokens is accepted any more.
-pub async fn revoke_family(tx: &mut Tx, family: Uuid, now_us: i64) -> Result<(), StoreError> {
-    tx.execute("UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", (family, now_us))
-        .await?;
-    Ok(())
+pub async fn revoke_family(tx: &mut Tx, family: Uuid, now_us: i64) -> Result<bool, StoreError> {
+    const REVOKE: &str = "UPDATE refresh_families SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    Ok(0 < tx.execute(REVOKE, (family, now_us)).await?)
 }
 
 /// Ends all families of a person but one.

@@ -259,6 +259,8 @@ fn first_id_at(at_us: i64) -> Uuid {
     Uuid::from_u128(u128::try_from(at_us / 1_000).unwrap_or(0) << 80)
 }
 
+/// An id may be drawn so long before the time of its entry is looked up, with room to spare.
+const DRAWN_BEFORE_US: i64 = 60_000_000;
 /// What was folded is written this long after it happened, at most, with room to spare.
 const FOLDED_MAX_US: i64 = 7_200_000_000;
 
@@ -293,7 +295,7 @@ pub async fn list(tx: &mut Tx, filter: Filter, page: Page) -> Result<Vec<Entry>,
     let binds = (
         before,
         page.limit,
-        first_id_at(from_us),
+        first_id_at(from_us.saturating_sub(DRAWN_BEFORE_US)),
         from_us,
         until_us,
         person.map(|id| id.0),

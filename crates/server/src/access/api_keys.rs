@@ -68,7 +68,7 @@ pub async fn present(app: &App, text: &str) -> Result<Presented, KeyError> {
     drop(tx);
     let key = found.ok_or(KeyError::Unknown)?;
     // Also one that has ended: who still uses it wants to be known.
-    request_id::is_of(key.user_id, Some(Credential::ApiKey(key.id)));
+    request_id::is_of(key.user_id, key.role, Some(Credential::ApiKey(key.id)));
     let now_us = app.clock.process_us();
     if key.is_revoked {
         return Err(KeyError::Revoked);

@@ -91,7 +91,8 @@ pub async fn pass(app: &App, proven: &Proven, code: Option<&str>) -> Result<(), 
     match (is_on, code) {
         (false, _) => Ok(()),
         (true, None) => {
-            // The password was right: that was no failure, and no success either.
+            // The password was right: that was no failure, and no success either. Whoever has stolen it may have tried it.
+            app.folds.note(Action::SignInRefused, Some(proven.user_id), Some("code_missing"));
             proven.take_back(app).await?;
             Err(SignInError::CodeNeeded)
         }
@@ -110,7 +111,7 @@ pub async fn judge(app: &App, user_id: UserId, code: &str) -> Result<(), SignInE
         None => true,
     };
     if !is_right {
-        app.folds.note(Action::SignInRefused, Some(user_id));
+        app.folds.note(Action::SignInRefused, Some(user_id), Some("wrong_code"));
     }
     if is_right {
         forget_tries(app, &mut tx, user_id).await?;

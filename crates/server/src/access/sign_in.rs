@@ -5,9 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use directpay_domain::id::UserId;
 use directpay_domain::time::SECOND_US;
 use directpay_domain::trail::{self as of_trail, Action, Actor, Credential};
-use directpay_domain::user::{Email, Password};
+use directpay_domain::user::{Email, Password, Role};
 use directpay_store::access::{self, NewFamily};
 use directpay_store::{StoreError, Tx, users};
+use uuid::Uuid;
 
 use super::passwords::PasswordError;
 use super::second_factor;
@@ -105,7 +106,8 @@ pub async fn prove(app: &App, email: &str, password: &str, origin: Origin) -> Re
     let stored = found.as_ref().map(|credentials| credentials.password_hash.clone());
     let is_right = app.passwords.verify(normalized, stored).await?;
     if !is_right {
-        app.folds.note(Action::SignInRefused, found.as_ref().map(|credentials| UserId(credentials.id)));
+        let person = found.as_ref().map(|credentials| UserId(credentials.id));
+        app.folds.note(Action::SignInRefused, person, Some("wrong_password"));
     }
     let credentials = found.filter(|_| is_right).ok_or(SignInError::Denied)?;
     Ok(Proven { user_id: UserId(credentials.id), password_hash: credentials.password_hash, subjects })
@@ -162,20 +164,22 @@ pub async fn with_refresh_token(app: &App, token: &str) -> Result<Session, SignI
     let token_hash = sha256_hex(token);
     let mut tx = app.db.begin().await?;
     let found = access::find_token(&mut tx, &token_hash, now_us).await?.ok_or(SignInError::Denied)?;
-    request_id::is_of(found.user_id, None);
+    request_id::is_of(found.user_id, found.role, None);
     let session_id = found.family;
     if found.is_reused {
-        access::revoke_family(&mut tx, session_id, now_us).await?;
-        let reused = trail::done(Action::SessionReused).to(of_trail::Subject::session(session_id));
-        reused.about(found.user_id).record(&mut tx).await?;
+        if access::revoke_family(&mut tx, session_id, now_us).await? {
+            let reused = trail::done(Action::SessionReused).to(of_trail::Subject::session(session_id));
+            reused.about(found.user_id).record(&mut tx).await?;
+        }
         tx.commit().await?;
         tracing::warn!(user_id = %found.user_id, "a refresh token was used twice; its family is revoked");
         return Err(SignInError::Denied);
     }
     if !found.is_valid {
+        app.folds.note(Action::SignInRefused, Some(found.user_id), Some("session_over"));
         return Err(SignInError::Denied);
     }
-    request_id::is_of(found.user_id, Some(Credential::Session(session_id)));
+    request_id::is_of(found.user_id, found.role, Some(Credential::Session(session_id)));
     access::use_token(&mut tx, &token_hash, now_us).await?;
     let identity = Identity { user_id: found.user_id, role: found.role, session: session_id };
     let session = session(app, &mut tx, identity, now_us).await?;
@@ -188,15 +192,17 @@ pub async fn revoke(app: &App, token: &str) -> Result<(), SignInError> {
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
     let found = match app.tokens.verify(token, now_us) {
-        Some(identity) => Some((identity.user_id, identity.session)),
+        Some(identity) => Some((identity.user_id, identity.role, identity.session)),
         None => {
             let found = access::find_token(&mut tx, &sha256_hex(token), now_us).await?;
-            found.map(|found| (found.user_id, found.family))
+            found.map(|found| (found.user_id, found.role, found.family))
         }
     };
-    if let Some((user_id, family)) = found {
-        access::revoke_family(&mut tx, family, now_us).await?;
-        let by = Actor::User { id: user_id, credential: Some(Credential::Session(family)) };
+    if let Some((user_id, role, family)) = found {
+        if !access::revoke_family(&mut tx, family, now_us).await? {
+            return Ok(());
+        }
+        let by = of_session(user_id, role, family);
         trail::done(Action::SessionEnded).by(by).to(of_trail::Subject::session(family)).record(&mut tx).await?;
         tx.commit().await?;
     }
@@ -255,6 +261,11 @@ async fn count_attempt(app: &App, subjects: &Subjects) -> Result<(), SignInError
         wait_us = person_wait_us;
     }
     if 0 < wait_us {
+        let found = match &subjects.email {
+            Some(email) => users::credentials(&mut tx, email).await?,
+            None => None,
+        };
+        app.folds.note(Action::SignInRefused, found.map(|found| UserId(found.id)), Some("throttled"));
         return Err(SignInError::throttled(wait_us));
     }
     for (_, key) in subjects.all() {
@@ -271,18 +282,23 @@ async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool,
     }
 }
 
+/// Whoever signed in there, for the trail.
+fn of_session(id: UserId, role: Role, family: Uuid) -> Actor {
+    Actor::User { id, is_admin: role == Role::Admin, credential: Some(Credential::Session(family)) }
+}
+
 async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
     let user_id = proven.user_id;
-    request_id::is_of(user_id, None);
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
     proven.accept(&mut tx).await?;
     let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
+    request_id::is_of(user_id, role, None);
     let family = clock::new_id();
     let address_key = &proven.subjects.origin_key;
     let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
     access::insert_family(&mut tx, new).await?;
-    let by = Actor::User { id: user_id, credential: Some(Credential::Session(family)) };
+    let by = of_session(user_id, role, family);
     trail::done(Action::SignInSucceeded).by(by).to(of_trail::Subject::session(family)).record(&mut tx).await?;
     let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
     tx.commit().await?;

@@ -53,7 +53,7 @@ impl Caller {
             return by_key(app, token, needed()).await;
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
-        request_id::is_of(identity.user_id, Some(Credential::Session(identity.session)));
+        request_id::is_of(identity.user_id, identity.role, Some(Credential::Session(identity.session)));
         let session = Some(identity.session);
         Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None, session })
     }

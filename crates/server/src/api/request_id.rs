@@ -10,7 +10,8 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use directpay_domain::id::UserId;
-use directpay_domain::trail::{Actor, Credential, clean_user_agent};
+use directpay_domain::trail::{Actor, Credential, Subject, clean_user_agent};
+use directpay_domain::user::Role;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
@@ -31,6 +32,8 @@ struct Current {
     user_agent: Option<HeaderValue>,
     /// Who sends it, once that is known.
     actor: Mutex<Option<Actor>>,
+    /// Whose books or past it reads, once that is known.
+    looks_at: Mutex<Option<Subject>>,
 }
 
 static HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,7 +44,7 @@ pub fn current() -> String {
 }
 
 /// Notes who is calling, and what they have shown: all further log lines of the request say it, and the trail does.
-pub fn is_of(user_id: UserId, credential: Option<Credential>) {
+pub fn is_of(user_id: UserId, role: Role, credential: Option<Credential>) {
     // Outside of a request there is nothing to note it on.
     let _outside = CURRENT.try_with(|current| {
         current.lines.record("user_id", display(user_id));
@@ -49,7 +52,7 @@ pub fn is_of(user_id: UserId, credential: Option<Credential>) {
             current.lines.record("api_key_id", display(api_key_id));
         }
         if credential.is_some() {
-            let actor = Actor::User { id: user_id, credential };
+            let actor = Actor::User { id: user_id, is_admin: role == Role::Admin, credential };
             *current.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
         }
     });
@@ -59,6 +62,20 @@ pub fn is_of(user_id: UserId, credential: Option<Credential>) {
 pub fn actor() -> Actor {
     let actor = CURRENT.try_with(|current| *current.actor.lock().unwrap_or_else(PoisonError::into_inner));
     actor.ok().flatten().unwrap_or(Actor::Nobody)
+}
+
+/// Notes whose books or past the request reads, for the trail.
+pub fn looks_at(subject: impl Into<Subject>) {
+    let subject = subject.into();
+    let _outside = CURRENT.try_with(|current| {
+        *current.looks_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(subject);
+    });
+}
+
+/// Whose books or past the request reads that this task works on, where that was noted.
+pub fn looked_at() -> Option<Subject> {
+    let noted = CURRENT.try_with(|current| *current.looks_at.lock().unwrap_or_else(PoisonError::into_inner));
+    noted.ok().flatten()
 }
 
 /// From where the request comes that this task works on; none outside of one.
@@ -89,6 +106,7 @@ pub async fn assign(State(app): State<App>, request: Request, next: Next) -> Res
         address: Origin::of(&app.trusted_proxies, request.extensions(), request.headers()).household(),
         user_agent: request.headers().get(USER_AGENT).cloned(),
         actor: Mutex::new(None),
+        looks_at: Mutex::new(None),
     };
     let answering = CURRENT.scope(current, next.run(request)).instrument(trace.clone());
     let mut response = answering.instrument(lines).await;

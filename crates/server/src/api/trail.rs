@@ -1,12 +1,11 @@
 //! The trail, for administrators and for people about themselves; and what each request leaves in it.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
-use directpay_domain::id::{LeaseId, UserId};
+use directpay_domain::id::UserId;
 use directpay_domain::time::Instant;
-use directpay_domain::trail::{Action, Subject};
+use directpay_domain::trail::Action;
 use directpay_store::StoreError;
 use directpay_store::trail::{self as store_trail, Entry, Filter};
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,7 @@ use crate::trail::{Fold, Route};
 /// Notes what a session or key was used for, and what it was refused.
 pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let (path, uri) = (request.extensions().get::<MatchedPath>().cloned(), request.uri().clone());
+    let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let actor = request_id::actor();
     if actor.user_id().is_none() {
@@ -39,7 +38,7 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     if let Some(action) = noted {
         let mut fold = Fold::new(action, actor);
         fold.route = Some(Route { method, path: path.to_owned(), status: status.as_u16() });
-        fold.subject = looked_at(&uri).filter(|_| action == Action::ReportRead);
+        fold.subject = request_id::looked_at().filter(|_| action != Action::AccessRefused);
         app.folds.fold(fold);
     }
     if !ApiError::is_unauthorized(status) {
@@ -55,15 +54,6 @@ fn reading(path: &str) -> Option<Action> {
         "/api/v1/events" | "/api/v1/events/stream" => Some(Action::EventsRead),
         path => limits::is_report(path).then_some(Action::ReportRead),
     }
-}
-
-/// Of which lease a statement was read, or of which landlord a report, where it was asked for by name.
-fn looked_at(uri: &Uri) -> Option<Subject> {
-    let lease = uri.path().strip_prefix("/api/v1/leases/").and_then(|rest| rest.split('/').next());
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    let landlord = parameters.find_map(|parameter| parameter.strip_prefix("landlord_id="));
-    let of_lease = lease.and_then(|id| id.parse::<LeaseId>().ok()).map(Subject::from);
-    of_lease.or_else(|| landlord.and_then(|id| id.parse::<UserId>().ok()).map(Subject::from))
 }
 
 /// Something that was done or tried, and by whom and from where.
@@ -108,7 +98,7 @@ pub struct EntryView {
 /// Who did something.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TrailActorView {
-    /// USER, NOBODY for somebody who is not signed in, or COMMAND for whoever runs commands on the server.
+    /// USER, ADMIN, NOBODY for somebody who is not signed in, or COMMAND for whoever runs commands on the server.
     #[serde(rename = "type")]
     #[schema(example = "USER")]
     kind: String,
@@ -235,6 +225,9 @@ pub async fn list_audit_entries(
     Query(by): Query<TrailQuery>,
 ) -> Result<Json<List<EntryView>>, ApiError> {
     let (wanted, filter) = (query.parse()?, by.parse()?);
+    if let Some(person) = filter.person {
+        request_id::looks_at(person);
+    }
     let is_of_others = filter.person.is_some_and(|person| person != caller.user_id);
     let found = if caller.is_admin() {
         store_trail::list(&mut app.db.begin_stale_read().await?, filter, wanted.page()).await?

@@ -135,7 +135,7 @@ async fn enroll(app: &App, person: Person) -> Result<User, ApiError> {
     users::insert(&mut tx, new)
         .await
         .map_err(|error| if error.breaks("users_email") { email_taken() } else { error.into() })?;
-    let signed_up = Actor::User { id: user.id, credential: None };
+    let signed_up = Actor::User { id: user.id, is_admin: false, credential: None };
     trail::done(Action::UserCreated).by(signed_up).to(user.id).record(&mut tx).await?;
     if app.mail.reaches_people() {
         ask(app, &mut tx, user.id, &person.email).await?;

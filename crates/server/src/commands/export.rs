@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,6 +21,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::replace;
 use crate::config::Database;
 use crate::running::{self, Company, SchemaPolicy};
 use crate::trail;
@@ -51,7 +52,7 @@ pub async fn journal(database: &Database, args: &JournalArgs) -> anyhow::Result<
     trail::command(&opened.db, Action::JournalExported, landlord.map(Subject::from)).await?;
     match &args.output {
         None => write_journal(&opened.db, landlord, io::stdout()).await?,
-        Some(file) => replace(&opened.db, landlord, file).await?,
+        Some(file) => replace(file, async |out| write_journal(&opened.db, landlord, out).await).await?,
     }
     opened.db.close().await;
     Ok(())
@@ -68,16 +69,6 @@ pub(super) async fn find_landlord(db: &Db, text: &str) -> anyhow::Result<UserId>
         }
     };
     Ok(found.context("there is no such landlord")?.id)
-}
-
-/// A journal is there as a whole or not at all.
-async fn replace(db: &Db, landlord: Option<UserId>, file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unfinished = tempfile::NamedTempFile::new_in(folder).context("cannot write beside the output file")?;
-    write_journal(db, landlord, unfinished.as_file()).await?;
-    unfinished.as_file().sync_all()?;
-    unfinished.persist(file).context("cannot write the output file")?;
-    Ok(())
 }
 
 /// Writes the journal of all landlords or of one, in the order of time.

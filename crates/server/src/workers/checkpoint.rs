@@ -22,8 +22,12 @@ pub(super) async fn round<B: BankConnection>(shift: Shift<B>) -> anyhow::Result<
     let due = Due { now_us: shift.app.clock.process_us(), every_us: EVERY_US, every_events: EVERY_EVENTS };
     let events = grow(&shift, Log::Events, due).await;
     // Whatever became of one, the other is signed.
-    let trail = grow(&shift, Log::Trail, due).await?;
-    Ok(if events? == Round::Worked { Round::Worked } else { trail })
+    let trail = grow(&shift, Log::Trail, due).await;
+    if let (Err(_), Err(error)) = (&events, &trail) {
+        tracing::error!(error = format!("{error:#}"), "nor is the trail signed");
+    }
+    let (events, trail) = (events?, trail?);
+    Ok(if events == Round::Worked { Round::Worked } else { trail })
 }
 
 async fn grow<B: BankConnection>(shift: &Shift<B>, log: Log, due: Due) -> anyhow::Result<Round> {

@@ -34,7 +34,11 @@ fn entry(second: i64, actor: Actor, action: Action) -> Entry {
 }
 
 fn of_user(number: u128) -> Actor {
-    Actor::User { id: user(number), credential: Some(Credential::Session(Uuid::from_u128(number + 100))) }
+    Actor::User {
+        id: user(number),
+        is_admin: false,
+        credential: Some(Credential::Session(Uuid::from_u128(number + 100))),
+    }
 }
 
 async fn write(world: &World, entries: &[Entry]) {

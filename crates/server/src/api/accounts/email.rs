@@ -75,15 +75,18 @@ pub async fn update_me(
     let mut tx = app.db.begin().await?;
     users::lock(&mut tx, caller.user_id).await?;
     let mut user = users::find(&mut tx, caller.user_id).await?.ok_or_else(ApiError::unauthorized)?;
+    let before = (user.full_name.clone(), user.phone.clone());
     if let Some(full_name) = full_name {
         user.full_name = full_name.into_string();
     }
     if let Some(phone) = phone {
         user.phone = phone.map(|phone| phone.as_str().to_owned());
     }
-    users::set_profile(&mut tx, user.id, &user.full_name, user.phone.as_deref()).await?;
-    trail::done(Action::ProfileChanged).to(user.id).record(&mut tx).await?;
-    tx.commit().await?;
+    if (&user.full_name, &user.phone) != (&before.0, &before.1) {
+        users::set_profile(&mut tx, user.id, &user.full_name, user.phone.as_deref()).await?;
+        trail::done(Action::ProfileChanged).to(user.id).record(&mut tx).await?;
+        tx.commit().await?;
+    }
     Ok(Json(user.into()))
 }
 

@@ -134,7 +134,7 @@ pub async fn request_password_reset(
     let found = users::find_by_address(&mut tx, &email.key()).await?;
     let user_id = found.as_ref().map(|user| user.id);
     // Counted in memory, which takes as long for whoever is nobody.
-    app.folds.note(Action::PasswordResetAsked, user_id);
+    app.folds.note(Action::PasswordResetAsked, user_id, None);
     let sent = mail_links::count_since(
         &mut tx,
         user_id.unwrap_or(Uuid::nil().into()),

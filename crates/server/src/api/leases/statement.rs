@@ -23,6 +23,7 @@ use crate::api::csv_file::{self, text_cell};
 use crate::api::error::ApiError;
 use crate::api::extract::{Id, Json, Query, check_order, query_date};
 use crate::api::problem::{Always, OfList, OfOne, SignedIn};
+use crate::api::request_id;
 use crate::app::App;
 use crate::daily_pass::LocalDay;
 use crate::statement_pdf::{About, statement_pdf};
@@ -290,6 +291,7 @@ pub async fn read_statement(
     let now = app.clock.business();
     let mut tx = app.db.begin_read().await?;
     let lease = find_visible(&mut tx, caller, id).await?;
+    request_id::looks_at(id);
     let property = properties::find(&mut tx, lease.property_id).await?.ok_or_else(ApiError::not_found)?;
     let today = LocalDay::at(&property.time_zone, now)?;
     let lines = read_lines(&mut tx, id, &today).await?;

@@ -28,6 +28,7 @@ use super::auth::Caller;
 use super::csv_file;
 use super::error::ApiError;
 use super::extract::{Json, Wanted, parse_id};
+use super::request_id;
 use crate::app::App;
 
 /// Rows that are read together for a file.
@@ -97,6 +98,7 @@ impl ForWhom {
             (None, Role::Landlord | Role::Renter) => caller.user_id,
         };
         caller.must_be(landlord)?;
+        request_id::looks_at(landlord);
         Ok(landlord)
     }
 }
@@ -136,6 +138,7 @@ async fn landlord_of(tx: &mut Tx, caller: Caller, lease: LeaseId) -> Result<(Use
     may_have_reports(caller)?;
     let lease = leases::find(tx, lease).await?.ok_or_else(ApiError::not_found)?;
     caller.must_be(lease.landlord_id)?;
+    request_id::looks_at(lease.landlord_id);
     Ok((lease.landlord_id, lease.terms.rent.currency()))
 }
 

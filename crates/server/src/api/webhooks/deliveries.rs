@@ -252,7 +252,9 @@ pub async fn resend_range(
     let again: Vec<_> = found.iter().map(|found| (found.id, found.lane)).collect();
     let resent = deliveries::resend(&mut tx, &again, app.clock.process_us()).await?;
     let details = json!({"after": after, "through": last});
-    trail::done(Action::WebhookResent).to(id).with(details).record(&mut tx).await?;
+    if 0 < resent {
+        trail::done(Action::WebhookResent).to(id).with(details).record(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(Json(ResentView { resent, through: last }))
 }

@@ -342,11 +342,13 @@ pub async fn pause_webhook(
     Id(id): Id<WebhookId>,
 ) -> Result<Json<WebhookView>, ApiError> {
     let mut tx = app.db.begin().await?;
-    find(&mut tx, caller, id).await?;
+    let before = find(&mut tx, caller, id).await?;
     webhooks::pause(&mut tx, id).await?;
     let webhook = find(&mut tx, caller, id).await?;
-    trail::done(Action::WebhookPaused).to(id).about(webhook.user_id).record(&mut tx).await?;
-    tx.commit().await?;
+    if webhook != before {
+        trail::done(Action::WebhookPaused).to(id).about(webhook.user_id).record(&mut tx).await?;
+        tx.commit().await?;
+    }
     Ok(Json(WebhookView::new(webhook, real_now(&app)?)))
 }
 
@@ -425,9 +427,11 @@ async fn change(
     let mut tx = app.db.begin().await?;
     webhooks::lock(&mut tx, id).await?;
     let webhook = find_own(&mut tx, caller, id).await?;
-    change(&mut tx, webhook).await?;
-    trail::done(action).to(id).record(&mut tx).await?;
-    let webhook = find_own(&mut tx, caller, id).await?;
-    tx.commit().await?;
-    Ok(Json(WebhookView::new(webhook, real_now(app)?)))
+    change(&mut tx, webhook.clone()).await?;
+    let changed = find_own(&mut tx, caller, id).await?;
+    if changed != webhook {
+        trail::done(action).to(id).record(&mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(Json(WebhookView::new(changed, real_now(app)?)))
 }

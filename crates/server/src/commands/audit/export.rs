@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use directpay_domain::time::Instant;
 use directpay_domain::trail::Action;
@@ -12,6 +11,7 @@ use directpay_store::trail::{self as store_trail, Placed};
 use serde::Serialize;
 
 use crate::api::trail::EntryView;
+use crate::commands::replace;
 use crate::config::Database;
 use crate::running::{self, Company, SchemaPolicy};
 use crate::trail;
@@ -31,7 +31,7 @@ pub struct ExportArgs {
     /// Only what was done before this time
     #[arg(long)]
     until: Option<Instant>,
-    /// Write to this file instead of standard output
+    /// Write to this file instead of standard output; it is replaced when all is written
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -52,11 +52,7 @@ pub(super) async fn export(database: &Database, args: &ExportArgs) -> anyhow::Re
     trail::file_all(&opened.db).await?;
     match &args.output {
         None => write(&opened.db, args, io::stdout()).await?,
-        Some(file) => {
-            let out = std::fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
-            write(&opened.db, args, &out).await?;
-            out.sync_all()?;
-        }
+        Some(file) => replace(file, async |out| write(&opened.db, args, out).await).await?,
     }
     opened.db.close().await;
     Ok(())
