@@ -258,19 +258,30 @@ async fn is_known(tx: &mut Tx, subjects: &Subjects, now_us: i64) -> Result<bool,
 }
 
 async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
-    let user_id = proven.user_id;
-    request_id::is_of(user_id, None);
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    proven.accept(&mut tx).await?;
-    let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
-    let family = clock::new_id();
-    let address_key = &proven.subjects.origin_key;
-    let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
-    access::insert_family(&mut tx, new).await?;
-    let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
+    let identity = begin_family(&mut tx, &proven, now_us, REFRESH_US).await?;
+    let session = session(app, &mut tx, identity, now_us).await?;
     tx.commit().await?;
     Ok(session)
+}
+
+/// The try was a success: it is the beginning of a session, which lasts as long unless something prolongs it.
+pub(super) async fn begin_family(
+    tx: &mut Tx,
+    proven: &Proven,
+    now_us: i64,
+    lasts_us: i64,
+) -> Result<Identity, SignInError> {
+    let user_id = proven.user_id;
+    request_id::is_of(user_id, None);
+    proven.accept(tx).await?;
+    let role = users::find(tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
+    let family = clock::new_id();
+    let address_key = &proven.subjects.origin_key;
+    let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + lasts_us };
+    access::insert_family(tx, new).await?;
+    Ok(Identity { user_id, role, session: family })
 }
 
 async fn session(app: &App, tx: &mut Tx, identity: Identity, now_us: i64) -> Result<Session, SignInError> {

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use directpay_domain::id::{ApiKeyId, UserId};
+use directpay_domain::id::{ApiKeyId, OAuthClientId, UserId};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
@@ -38,6 +38,14 @@ pub fn is_of(user_id: UserId, api_key_id: Option<ApiKeyId>) {
     });
 }
 
+/// Notes which program acts for whoever is calling.
+pub fn is_by(oauth_client_id: OAuthClientId) {
+    // As above.
+    let _outside = CURRENT.try_with(|current| {
+        current.lines.record("oauth_client_id", display(oauth_client_id));
+    });
+}
+
 /// Gives each request its id.
 pub async fn assign(request: Request, next: Next) -> Response {
     let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok()).filter(|id| is_sound(id));
@@ -45,7 +53,7 @@ pub async fn assign(request: Request, next: Next) -> Response {
     // Of the highest level, so that it is there for every line, whatever is filtered.
     let lines = tracing::error_span!(
         "request", request_id = %id, method = %request.method(), path = request.uri().path(), user_id = Empty,
-        api_key_id = Empty
+        api_key_id = Empty, oauth_client_id = Empty
     );
     let trace = lines.in_scope(|| telemetry::trace_of(&request, &id));
     let current = Current { id: id.clone(), lines: lines.clone() };

@@ -44,6 +44,18 @@ pub fn access(operation_id: &str) -> Option<Access> {
         "create_api_key" | "list_api_keys" | "read_api_key" | "revoke_api_key" | "advance_clock" => {
             return Some(Access::SignedIn);
         }
+        // Programs talk to these by secrets of their own; people decide about programs themselves.
+        "create_oauth_token" | "revoke_oauth_token" | "introspect_oauth_token" | "read_authorization_server" => {
+            return Some(Access::Open);
+        }
+        "create_oauth_client"
+        | "list_oauth_clients"
+        | "read_oauth_client"
+        | "update_oauth_client"
+        | "delete_oauth_client"
+        | "rotate_oauth_client_secret"
+        | "list_authorizations"
+        | "revoke_authorization" => return Some(Access::SignedIn),
         "read_me" | "read_user" | "list_users" => Scope::UsersRead,
         "list_bank_accounts" => Scope::BankAccountsRead,
         "create_bank_account"

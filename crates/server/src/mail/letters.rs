@@ -114,6 +114,17 @@ pub fn api_key_made(public_url: &str, to: &str, last4: &str, scopes: &str) -> Le
     Letter::new(to, "A new API key", text)
 }
 
+/// A program of somebody else's acts from now on.
+pub fn program_authorized(public_url: &str, to: &str, scopes: &str) -> Letter {
+    let text = format!(
+        "You let a program of somebody else act for you. It may do:\n{}\n\n\
+         See which one it is, and end it whenever you like:\n{public_url}/programs\n\n\
+         If it was not you, end it there, and set a new password.\n",
+        scopes.replace(' ', "\n")
+    );
+    Letter::new(to, "A program may act for you", text)
+}
+
 /// Somebody who knows the password has tried codes.
 pub fn wrong_codes(public_url: &str, to: &str) -> Letter {
     let text = format!(
