@@ -19,6 +19,7 @@ mod initiate;
 mod lease_ledger;
 mod leases;
 mod lists;
+mod oauth;
 mod people;
 mod plans;
 mod record;

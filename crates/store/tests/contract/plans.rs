@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 20] = [
+const GROWING: [&str; 26] = [
     "payments",
     "feed",
     "refunded_payments",
@@ -37,6 +37,12 @@ const GROWING: [&str; 20] = [
     "webhook_attempts",
     "log_tiles",
     "log_checkpoints",
+    "oauth_clients",
+    "oauth_authorizations",
+    "oauth_codes",
+    "oauth_refresh_tokens",
+    "oauth_access_tokens",
+    "browser_sessions",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.
