@@ -254,7 +254,7 @@ pub async fn revoke_token(State(app): State<App>, request: Request) -> Result<()
         return Err(TokenError::oauth("invalid_request", "token is needed"));
     };
     if ApiKeySecret::is_meant_by(&token) {
-        let detail = "an API key is revoked by its owner: POST /api/v1/api-keys/{id}/revoke";
+        let detail = "an API key is revoked by its owner (POST /api/v1/api-keys/{id}/revoke), a program's token at /oauth/revoke";
         return Err(TokenError::oauth("unsupported_token_type", detail));
     }
     sign_in::revoke(&app, &token).await?;

@@ -138,7 +138,7 @@ impl IntoResponse for PageError {
 }
 
 /// What a scope lets a program do, in the words of the person for whom it acts.
-fn in_words(scope: Scope) -> &'static str {
+pub fn in_words(scope: Scope) -> &'static str {
     match scope {
         Scope::UsersRead => "See your name, e-mail address and phone number, and those of people on your leases",
         Scope::BankAccountsRead => "See your linked bank accounts, without their full numbers",

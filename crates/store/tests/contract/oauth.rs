@@ -199,7 +199,8 @@ fn a_cookie_is_good_until_its_time_or_its_sign_in_ends() {
         let new = NewFamily { id: family, user_id: person, address_key: "here", now_us: 10, expires_us: 100 };
         world.keep(async |tx| access::insert_family(tx, new).await).await;
         world.keep(async |tx| browser_sessions::insert(tx, "cookie", family, 100).await).await;
-        let find = async |hash: &str, now_us| world.keep(async |tx| browser_sessions::find(tx, hash, now_us).await).await;
+        let find =
+            async |hash: &str, now_us| world.keep(async |tx| browser_sessions::find(tx, hash, now_us).await).await;
         let found = find("cookie", 99).await.unwrap();
         assert_eq!((found.family, found.user_id, found.role), (family, person, Role::Landlord));
         assert!(find("cookie", 100).await.is_none() && find("other", 50).await.is_none());

@@ -100,7 +100,7 @@ fn a_client_library_of_somebody_else_goes_the_whole_way() {
         program.get("/api/v1/leases/").await.must(200);
         let refusal = client.exchange_refresh_token(&first).request_async(&http).await.unwrap_err();
         assert!(
-            matches!(refusal, RequestTokenError::ServerResponse(problem) if problem.to_string().starts_with("invalid_grant"))
+            matches!(refusal, RequestTokenError::ServerResponse(problem) if problem.error().as_ref() == "invalid_grant")
         );
         for token in [tokens.access_token(), renewed.access_token()] {
             acting(app, token).get("/api/v1/leases/").await.refuses(401, "invalid_token");

@@ -59,7 +59,7 @@ fn what_a_program_loses_it_has_lost_at_once() {
         let changed = change(&developer, &program, &json!({"scopes": ["payments:write"], "name": "Other"})).await;
         assert_eq!(changed.must(200)["name"], "Other");
         acting.get("/api/v1/leases/").await.refuses(403, "insufficient_scope");
-        acting.post("/api/v1/payments/", &json!({})).await.must(400);
+        acting.post("/api/v1/payments/", &json!({})).await.must(422);
         assert_eq!(program.exchange(&code).await.must(200)["scope"], "payments:write");
         let tokens = program.refresh(&tokens.text_of("refresh_token")).await.must(200);
         assert_eq!(tokens["scope"], "payments:write");
