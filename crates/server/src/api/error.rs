@@ -457,24 +457,6 @@ impl From<OAuthError> for TokenError {
     }
 }
 
-/// In a page nobody is told by the words of the protocol.
-impl From<OAuthError> for ApiError {
-    fn from(error: OAuthError) -> ApiError {
-        match error {
-            OAuthError::Store(error) => error.into(),
-            OAuthError::Unwritten(error) => error.into(),
-            OAuthError::NoRandomness(_) => ApiError::internal(&error),
-            OAuthError::InvalidRequest(detail)
-            | OAuthError::InvalidGrant(detail)
-            | OAuthError::UnauthorizedClient(detail)
-            | OAuthError::InvalidScope(detail) => ApiError::bad_request(detail),
-            OAuthError::InvalidClient | OAuthError::UnsupportedGrantType => {
-                ApiError::bad_request("the request cannot be read")
-            }
-        }
-    }
-}
-
 /// The one refusal of a program that has a status of its own.
 const INVALID_CLIENT: &str = "invalid_client";
 

@@ -2,13 +2,13 @@
 
 use directpay_domain::api_key::Scopes;
 use directpay_domain::id::AuthorizationId;
-use directpay_domain::oauth::{Grant, RedirectUri, SecretKind, is_challenge};
+use directpay_domain::oauth::{Grant, OAuthSecret, RedirectUri, is_challenge};
 use directpay_store::browser_sessions::BrowserSession;
 use directpay_store::oauth::authorizations::{self, NewCode};
 use directpay_store::oauth::clients::{self, Client};
 use directpay_store::{StoreError, Tx, users};
 
-use super::{CODE_US, OAuthError, draw, hash};
+use super::{CODE_US, hash};
 use crate::app::App;
 use crate::clock;
 
@@ -159,11 +159,16 @@ fn judge(client: &Client, pairs: &[(String, String)]) -> Result<(Scopes, String)
     Ok((scopes, challenge.to_owned()))
 }
 
-/// The person agrees: the address that brings the program its code.
-pub async fn agree(app: &App, tx: &mut Tx, asked: &Asked, session: &BrowserSession) -> Result<String, OAuthError> {
-    let code = draw(SecretKind::Code)?;
+/// The person agrees: the address that brings the program its code, which was drawn for this.
+pub async fn agree(
+    app: &App,
+    tx: &mut Tx,
+    asked: &Asked,
+    session: &BrowserSession,
+    code: &OAuthSecret,
+) -> Result<String, StoreError> {
     let new = NewCode {
-        code_hash: &hash(&app.vault, &code),
+        code_hash: &hash(&app.vault, code),
         authorization_id: AuthorizationId(clock::new_id()),
         client_id: asked.client.id,
         user_id: session.user_id,

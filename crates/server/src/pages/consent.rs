@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use directpay_domain::oauth::RedirectUri;
+use directpay_domain::oauth::{RedirectUri, SecretKind};
 use directpay_domain::user::Role;
 use directpay_store::browser_sessions::BrowserSession;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use crate::access::browser;
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::oauth::authorize::{self, Asked, Wrong};
+use crate::oauth::draw;
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -114,7 +115,10 @@ pub(super) async fn decide(
     let session = browser::find(&app, &mut tx, browser.cookie()).await?.ok_or_else(ApiError::unauthorized)?;
     must_be_acted_for(&session)?;
     let address = match decision.as_str() {
-        "allow" => authorize::agree(&app, &mut tx, &asked, &session).await?,
+        "allow" => {
+            let code = draw(SecretKind::Code).map_err(|error| ApiError::internal(&error))?;
+            authorize::agree(&app, &mut tx, &asked, &session, &code).await?
+        }
         _ => asked.back.refused(&app),
     };
     tx.commit().await?;

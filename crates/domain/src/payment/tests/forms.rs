@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::initiate::Initiation;
 use super::*;
-use crate::id::ApiKeyId;
+use crate::id::{ApiKeyId, OAuthClientId};
 
 const FROZEN: &str = include_str!("../../../tests/event_forms.txt");
 

@@ -104,6 +104,20 @@ impl<'a> Program<'a> {
     }
 }
 
+/// All that is secret on the way of a program: nothing of it may be found anywhere.
+pub(crate) async fn drawn(app: &TestApp) -> Vec<String> {
+    let renter = app.sign_up("RENTER").await;
+    let program = register(&renter, &confidential()).await;
+    let browser = Browser::of(&renter).await;
+    let code = program.let_in(&browser).await;
+    let tokens = program.exchange(&code).await.must(200);
+    program.acts(&tokens).get("/api/v1/leases/").await.must(200);
+    program.acts(&tokens).get("/api/v1/users/me").await.must(403);
+    let unused = program.let_in(&browser).await;
+    let cookie = browser.cookie().split_once('=').unwrap().1.to_owned();
+    vec![code, unused, tokens.text_of("access_token"), tokens.text_of("refresh_token"), program.secret, cookie]
+}
+
 impl Answer {
     /// Refuses by the words of RFC 6749.
     #[track_caller]
