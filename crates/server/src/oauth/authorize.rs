@@ -127,7 +127,7 @@ fn only<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
 fn judge(client: &Client, pairs: &[(String, String)]) -> Result<(Scopes, String), (&'static str, &'static str)> {
     let invalid = |detail| ("invalid_request", detail);
     let counts = |name: &&str| 1 < pairs.iter().filter(|(key, _)| key == *name).count();
-    if PARAMETERS.iter().any(|name| counts(&name)) {
+    if PARAMETERS.iter().any(counts) {
         return Err(invalid("a parameter stands twice"));
     }
     if only(pairs, "state").is_some_and(|state| STATE_MAX < state.len()) {
