@@ -46,7 +46,7 @@ pub struct NewOAuthClient {
     /// authorization_code, refresh_token, client_credentials; the first two if omitted.
     #[schema(example = json!(["authorization_code", "refresh_token"]))]
     grants: Option<Vec<String>>,
-    /// Where browsers may be sent back to, compared letter by letter: `https`, or `http` on 127.0.0.1, [::1] or localhost, where any
+    /// Where browsers may be sent back to, compared letter by letter: `https`, or `http` on `127.0.0.1`, `[::1]` or `localhost`, where any
     /// port will do. Needed for authorization codes.
     #[schema(example = json!(["https://ledger.example.com/callback"]), max_items = 10)]
     redirect_uris: Option<Vec<String>>,
