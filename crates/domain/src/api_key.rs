@@ -52,9 +52,7 @@ impl ApiKeySecret {
 
     /// The key that these random bytes make.
     pub fn from_random(mode: Mode, random: [u8; ApiKeySecret::RANDOM_BYTES]) -> ApiKeySecret {
-        let mut text = format!("{}{}", mode.prefix(), base62(random, RANDOM_DIGITS));
-        text.push_str(&check_digits(&text));
-        ApiKeySecret { mode, text }
+        ApiKeySecret { mode, text: checked(mode.prefix(), random) }
     }
 
     /// Whether `text` wants to be an API key; access tokens never begin like one.
@@ -64,12 +62,8 @@ impl ApiKeySecret {
 
     /// Reads a key in full; none if it is mistyped, cut off or made up.
     pub fn parse(text: &str) -> Option<ApiKeySecret> {
-        let (mode, rest) = Mode::ALL.into_iter().find_map(|mode| Some((mode, text.strip_prefix(mode.prefix())?)))?;
-        if rest.len() != RANDOM_DIGITS + CHECK_DIGITS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return None;
-        }
-        let (checked, check) = text.split_at_checked(text.len() - CHECK_DIGITS)?;
-        (check_digits(checked) == check).then(|| ApiKeySecret { mode, text: text.to_owned() })
+        let mode = Mode::ALL.into_iter().find(|mode| is_checked(mode.prefix(), text))?;
+        Some(ApiKeySecret { mode, text: text.to_owned() })
     }
 
     /// For which deployments it was made.
@@ -93,6 +87,24 @@ impl fmt::Debug for ApiKeySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKeySecret(…)")
     }
+}
+
+/// The prefix, the random number, and the check digits of both.
+pub(crate) fn checked(prefix: &str, random: [u8; ApiKeySecret::RANDOM_BYTES]) -> String {
+    let mut text = format!("{prefix}{}", base62(random, RANDOM_DIGITS));
+    text.push_str(&check_digits(&text));
+    text
+}
+
+/// Whether `text` is what [`checked`] makes with this prefix of some number.
+pub(crate) fn is_checked(prefix: &str, text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(prefix) else { return false };
+    let is_long_enough = rest.len() == RANDOM_DIGITS + CHECK_DIGITS;
+    if !is_long_enough || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let parts = text.split_at_checked(text.len() - CHECK_DIGITS);
+    parts.is_some_and(|(checked, check)| check_digits(checked) == check)
 }
 
 fn check_digits(text: &str) -> String {
@@ -218,6 +230,22 @@ impl Scopes {
     pub fn contains(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
+
+    /// Whether each of them is one of `others`.
+    pub fn are_within(&self, others: &Scopes) -> bool {
+        self.scopes.iter().all(|scope| others.contains(*scope))
+    }
+
+    /// Those that are among `others`, too; none if there is none.
+    pub fn common(&self, others: &Scopes) -> Option<Scopes> {
+        let scopes: Vec<_> = self.iter().filter(|scope| others.contains(*scope)).collect();
+        (!scopes.is_empty()).then_some(Scopes { scopes })
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Scope> {
+        self.scopes.iter().copied()
+    }
 }
 
 #[cfg(test)]
@@ -292,6 +320,9 @@ mod tests {
         assert!(scopes.contains(Scope::PaymentsWrite) && !scopes.contains(Scope::PaymentsRead));
         let all = Scopes::parse(&Scope::ALL.map(Scope::name)).unwrap();
         assert!(Scope::ALL.into_iter().all(|scope| all.contains(scope)));
+        assert!(scopes.are_within(&all) && !all.are_within(&scopes));
+        assert_eq!(all.common(&scopes), Some(scopes.clone()));
+        assert_eq!(scopes.common(&Scopes::parse(&["leases:read"]).unwrap()), None);
     }
 
     fn key() -> impl Strategy<Value = ApiKeySecret> {

@@ -48,6 +48,10 @@ ids! {
     PaymentId;
     /// An API key.
     ApiKeyId;
+    /// A program of somebody else's that acts for people who let it.
+    OAuthClientId;
+    /// A person's word that such a program may.
+    AuthorizationId;
     /// An event of any history.
     EventId;
     /// An address that is told of events.

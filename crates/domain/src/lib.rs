@@ -26,6 +26,7 @@ pub mod merkle;
 pub mod metadata;
 pub mod money;
 mod names;
+pub mod oauth;
 pub mod payment;
 pub mod policy;
 pub mod property;

@@ -11,7 +11,9 @@ use uuid::Uuid;
 pub use self::action::Action;
 
 use crate::digest::Digest;
-use crate::id::{ApiKeyId, BankAccountId, LeaseId, PaymentId, PropertyId, UserId, WebhookId};
+use crate::id::{
+    ApiKeyId, AuthorizationId, BankAccountId, LeaseId, OAuthClientId, PaymentId, PropertyId, UserId, WebhookId,
+};
 
 /// No other thing that is hashed begins with it.
 const TAG: &[u8] = b"directpay trail 1\n";
@@ -77,6 +79,8 @@ pub enum Credential {
     Session(Uuid),
     /// An API key.
     ApiKey(ApiKeyId),
+    /// An access token of this program of somebody else's.
+    OAuthClient(OAuthClientId),
 }
 
 impl Credential {
@@ -85,13 +89,16 @@ impl Credential {
         match self {
             Credential::Session(_) => "SESSION",
             Credential::ApiKey(_) => "API_KEY",
+            Credential::OAuthClient(_) => "OAUTH_CLIENT",
         }
     }
 
     /// Which one.
     pub fn id(self) -> Uuid {
         match self {
-            Credential::Session(id) | Credential::ApiKey(ApiKeyId(id)) => id,
+            Credential::Session(id) | Credential::ApiKey(ApiKeyId(id)) | Credential::OAuthClient(OAuthClientId(id)) => {
+                id
+            }
         }
     }
 }
@@ -138,11 +145,15 @@ pub enum SubjectKind {
     Payment,
     /// A webhook.
     Webhook,
+    /// A program of somebody else's.
+    OAuthClient,
+    /// What a person has let such a program do.
+    Authorization,
 }
 
 impl SubjectKind {
     /// All of them.
-    pub const ALL: [SubjectKind; 9] = [
+    pub const ALL: [SubjectKind; 11] = [
         SubjectKind::User,
         SubjectKind::Session,
         SubjectKind::ApiKey,
@@ -152,6 +163,8 @@ impl SubjectKind {
         SubjectKind::Mandate,
         SubjectKind::Payment,
         SubjectKind::Webhook,
+        SubjectKind::OAuthClient,
+        SubjectKind::Authorization,
     ];
 
     /// The name under which it is stored and told.
@@ -166,6 +179,8 @@ impl SubjectKind {
             SubjectKind::Mandate => "MANDATE",
             SubjectKind::Payment => "PAYMENT",
             SubjectKind::Webhook => "WEBHOOK",
+            SubjectKind::OAuthClient => "OAUTH_CLIENT",
+            SubjectKind::Authorization => "AUTHORIZATION",
         }
     }
 }
@@ -188,6 +203,8 @@ subjects! {
     LeaseId Lease;
     PaymentId Payment;
     WebhookId Webhook;
+    OAuthClientId OAuthClient;
+    AuthorizationId Authorization;
 }
 
 /// The longest user agent that is kept.

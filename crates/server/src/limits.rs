@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use directpay_domain::id::{ApiKeyId, UserId};
+use directpay_domain::id::{ApiKeyId, OAuthClientId, UserId};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -88,11 +88,22 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     }
 }
 
+/// A program that acts for a person: it counts for itself, so that one that runs wild does not lock the person out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Program {
+    /// By a key of the person's own.
+    Key(ApiKeyId),
+    /// Of somebody else's, whom the person let in: for each person by itself.
+    Client(OAuthClientId, UserId),
+    /// The same when it talks for itself.
+    Itself(OAuthClientId),
+}
+
 struct Counts {
     address: Limit<IpAddr>,
     sign_in: Limit<IpAddr>,
     user: Limit<UserId>,
-    key: Limit<ApiKeyId>,
+    key: Limit<Program>,
     report: Limit<UserId>,
     requests: AtomicU64,
 }
@@ -143,14 +154,19 @@ impl Limits {
         self.counts.as_ref().map(|counts| counts.sign_in.count(&origin.household())).transpose()
     }
 
-    /// Counts a request of a person, or of a key that acts for one.
-    pub fn count_caller(&self, user: UserId, key: Option<ApiKeyId>) -> Result<Option<Standing>, Standing> {
+    /// Counts a request of a person, or of a program that acts for one.
+    pub fn count_caller(&self, user: UserId, program: Option<Program>) -> Result<Option<Standing>, Standing> {
         let Some(counts) = &self.counts else { return Ok(None) };
-        match key {
-            Some(key) => counts.key.count(&key),
+        match program {
+            Some(program) => counts.key.count(&program),
             None => counts.user.count(&user),
         }
         .map(Some)
+    }
+
+    /// Counts a request by which a program talks for itself.
+    pub fn count_client(&self, client: OAuthClientId) -> Result<Option<Standing>, Standing> {
+        self.counts.as_ref().map(|counts| counts.key.count(&Program::Itself(client))).transpose()
     }
 
     /// Counts a request that sums up or prints much, by whoever it is for.

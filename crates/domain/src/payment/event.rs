@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{AccountSnapshot, Kind, Omitted, Payment, Reason, Reference, Status};
-use crate::id::{ApiKeyId, EventId, LeaseId, PaymentId, UserId};
+use crate::id::{ApiKeyId, EventId, LeaseId, OAuthClientId, PaymentId, UserId};
 use crate::idempotency::IdempotencyKey;
 use crate::metadata::Metadata;
 use crate::money::Currency;
@@ -204,6 +204,9 @@ pub enum Actor {
         /// The person's key, where a program acted by it for the person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         api_key_id: Option<ApiKeyId>,
+        /// The program of somebody else's that the person let act.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        oauth_client_id: Option<OAuthClientId>,
     },
     /// A component of DirectPay, such as `submit-worker`.
     System {
@@ -215,7 +218,7 @@ pub enum Actor {
 impl Actor {
     /// A signed-in person.
     pub fn user(id: UserId) -> Actor {
-        Actor::User { id, api_key_id: None }
+        Actor::User { id, api_key_id: None, oauth_client_id: None }
     }
 
     /// A component of DirectPay.
@@ -227,6 +230,14 @@ impl Actor {
     pub fn api_key_id(&self) -> Option<ApiKeyId> {
         match self {
             Actor::User { api_key_id, .. } => *api_key_id,
+            Actor::System { .. } => None,
+        }
+    }
+
+    /// The program that acted for the person, if one did.
+    pub fn oauth_client_id(&self) -> Option<OAuthClientId> {
+        match self {
+            Actor::User { oauth_client_id, .. } => *oauth_client_id,
             Actor::System { .. } => None,
         }
     }

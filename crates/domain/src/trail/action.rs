@@ -75,6 +75,20 @@ actions! {
     ApiKeyCreated = "api_key.created";
     /// An API key was ended.
     ApiKeyRevoked = "api_key.revoked";
+    /// A program of somebody else's was registered.
+    OAuthClientCreated = "oauth_client.created";
+    /// A program of somebody else's was changed.
+    OAuthClientChanged = "oauth_client.changed";
+    /// The secret of such a program was exchanged.
+    OAuthClientSecretRotated = "oauth_client.secret_rotated";
+    /// Such a program was deleted.
+    OAuthClientDeleted = "oauth_client.deleted";
+    /// A person let such a program act.
+    AuthorizationGranted = "authorization.granted";
+    /// That was ended, by the person or the program.
+    AuthorizationEnded = "authorization.ended";
+    /// A code or a refresh token came a second time, which ended it.
+    AuthorizationReused = "authorization.reused";
     /// A bank account was linked.
     BankAccountLinked = "bank_account.linked";
     /// A bank account was made the primary one.
@@ -160,7 +174,10 @@ impl Action {
 
     /// What came of it.
     pub fn outcome(self) -> &'static str {
-        let is_refused = matches!(self, Action::SignInRefused | Action::AccessRefused | Action::SessionReused);
+        let is_refused = matches!(
+            self,
+            Action::SignInRefused | Action::AccessRefused | Action::SessionReused | Action::AuthorizationReused
+        );
         if is_refused { "REFUSED" } else { "DONE" }
     }
 }

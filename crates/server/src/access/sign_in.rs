@@ -288,21 +288,32 @@ fn of_session(id: UserId, role: Role, family: Uuid) -> Actor {
 }
 
 async fn open(app: &App, proven: Proven) -> Result<Session, SignInError> {
-    let user_id = proven.user_id;
     let now_us = app.clock.process_us();
     let mut tx = app.db.begin().await?;
-    proven.accept(&mut tx).await?;
-    let role = users::find(&mut tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
+    let identity = begin_family(&mut tx, &proven, now_us, REFRESH_US).await?;
+    let session = session(app, &mut tx, identity, now_us).await?;
+    tx.commit().await?;
+    Ok(session)
+}
+
+/// The try was a success: it is the beginning of a session, which lasts as long unless something prolongs it.
+pub(super) async fn begin_family(
+    tx: &mut Tx,
+    proven: &Proven,
+    now_us: i64,
+    lasts_us: i64,
+) -> Result<Identity, SignInError> {
+    let user_id = proven.user_id;
+    proven.accept(tx).await?;
+    let role = users::find(tx, user_id).await?.map(|user| user.role).ok_or(SignInError::Denied)?;
     request_id::is_of(user_id, role, None);
     let family = clock::new_id();
     let address_key = &proven.subjects.origin_key;
-    let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + REFRESH_US };
-    access::insert_family(&mut tx, new).await?;
+    let new = NewFamily { id: family, user_id, address_key, now_us, expires_us: now_us + lasts_us };
+    access::insert_family(tx, new).await?;
     let by = of_session(user_id, role, family);
-    trail::done(Action::SignInSucceeded).by(by).to(of_trail::Subject::session(family)).record(&mut tx).await?;
-    let session = session(app, &mut tx, Identity { user_id, role, session: family }, now_us).await?;
-    tx.commit().await?;
-    Ok(session)
+    trail::done(Action::SignInSucceeded).by(by).to(of_trail::Subject::session(family)).record(tx).await?;
+    Ok(Identity { user_id, role, session: family })
 }
 
 async fn session(app: &App, tx: &mut Tx, identity: Identity, now_us: i64) -> Result<Session, SignInError> {

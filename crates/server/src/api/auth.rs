@@ -6,7 +6,8 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directpay_domain::api_key::{ApiKeySecret, Scope};
-use directpay_domain::id::{ApiKeyId, UserId};
+use directpay_domain::id::{ApiKeyId, OAuthClientId, UserId};
+use directpay_domain::oauth::SecretKind;
 use directpay_domain::payment::Actor;
 use directpay_domain::trail::Credential;
 use directpay_domain::user::Role;
@@ -21,9 +22,11 @@ use super::{limits, request_id, scopes};
 use crate::access::api_keys;
 use crate::access::sign_in::{self, Session};
 use crate::app::App;
+use crate::limits::Program;
+use crate::oauth::tokens;
 use crate::origin::Origin;
 
-/// A signed-in person, or one for whom a program acts by an API key.
+/// A signed-in person, or one for whom a program acts, by an API key or because the person let it.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     /// Who.
@@ -32,12 +35,14 @@ pub struct Caller {
     pub role: Role,
     /// The key, if one was used; it has the scope of what is asked for.
     api_key_id: Option<ApiKeyId>,
-    /// The sign-in that the access token came from; a key has none.
+    /// The program of somebody else's, if one acts for the person; its token has the scope of what is asked for.
+    oauth_client_id: Option<OAuthClientId>,
+    /// The sign-in that the access token came from; a program has none.
     pub session: Option<Uuid>,
 }
 
 impl Caller {
-    /// Who sends these headers, by what is true now; `needed` is the scope that a key must have.
+    /// Who sends these headers, by what is true now; `needed` is the scope that a program must have.
     pub async fn of(
         headers: &HeaderMap,
         app: &App,
@@ -49,28 +54,32 @@ impl Caller {
             return Err(ApiError::unauthorized());
         }
         let token = token.trim();
+        if token.starts_with(SecretKind::AccessToken.prefix()) {
+            return by_access_token(app, token, needed()).await;
+        }
         if ApiKeySecret::is_meant_by(token) {
             return by_key(app, token, needed()).await;
         }
         let identity = app.tokens.verify(token, app.clock.process_us()).ok_or_else(ApiError::unauthorized)?;
         request_id::is_of(identity.user_id, identity.role, Some(Credential::Session(identity.session)));
         let session = Some(identity.session);
-        Ok(Caller { user_id: identity.user_id, role: identity.role, api_key_id: None, session })
+        Ok(Caller { session, ..Caller::person(identity.user_id, identity.role) })
     }
 
     /// A person for whom something is shown that was not asked for.
     pub fn person(user_id: UserId, role: Role) -> Caller {
-        Caller { user_id, role, api_key_id: None, session: None }
+        Caller { user_id, role, api_key_id: None, oauth_client_id: None, session: None }
     }
 
     /// Who acts, for histories.
     pub fn actor(self) -> Actor {
-        Actor::User { id: self.user_id, api_key_id: self.api_key_id }
+        Actor::User { id: self.user_id, api_key_id: self.api_key_id, oauth_client_id: self.oauth_client_id }
     }
 
-    /// The key, if a program acts by one.
-    pub fn api_key_id(self) -> Option<ApiKeyId> {
-        self.api_key_id
+    /// What acts for the person, if it is not the person.
+    pub fn program(self) -> Option<Program> {
+        let client = self.oauth_client_id.map(|client| Program::Client(client, self.user_id));
+        self.api_key_id.map(Program::Key).or(client)
     }
 
     /// Whether the caller is an administrator.
@@ -118,7 +127,18 @@ async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, A
     if !key.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));
     }
-    Ok(Caller { user_id: key.user_id, role: key.role, api_key_id: Some(key.id), session: None })
+    Ok(Caller { api_key_id: Some(key.id), ..Caller::person(key.user_id, key.role) })
+}
+
+/// The person who let the program of a token do what this request asks for.
+async fn by_access_token(app: &App, token: &str, needed: Option<Scope>) -> Result<Caller, ApiError> {
+    let token = tokens::present(app, token).await?.ok_or_else(ApiError::invalid_token)?;
+    request_id::is_of(token.user_id, token.role, Some(Credential::OAuthClient(token.client_id)));
+    let scope = needed.ok_or_else(ApiError::closed_to_oauth)?;
+    if !token.scopes.contains(scope) {
+        return Err(ApiError::insufficient_scope(scope));
+    }
+    Ok(Caller { oauth_client_id: Some(token.client_id), ..Caller::person(token.user_id, token.role) })
 }
 
 /// The form of the token endpoint.
@@ -233,14 +253,15 @@ pub async fn revoke_token(State(app): State<App>, request: Request) -> Result<()
         return Err(TokenError::oauth("invalid_request", "token is needed"));
     };
     if ApiKeySecret::is_meant_by(&token) {
-        let detail = "an API key is revoked by its owner: POST /api/v1/api-keys/{id}/revoke";
+        let detail = "an API key is revoked by its owner (POST /api/v1/api-keys/{id}/revoke), a program's token at /oauth/revoke";
         return Err(TokenError::oauth("unsupported_token_type", detail));
     }
     sign_in::revoke(&app, &token).await?;
     Ok(())
 }
 
-async fn form<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, TokenError> {
+/// A body that is a form, each field once.
+pub async fn form<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, TokenError> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {

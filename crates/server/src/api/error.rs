@@ -18,6 +18,7 @@ use crate::feed::{LISTENERS_OF_ONE_MAX, NoSeat};
 use crate::intake::IntakeError;
 use crate::limits::Standing;
 use crate::mail::Unwritten;
+use crate::oauth::OAuthError;
 use crate::secrets::VaultError;
 
 /// Collects what is wrong with a request, so that it is told all at once.
@@ -105,9 +106,9 @@ impl ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "send an access token or an API key as a bearer token")
     }
 
-    /// A key that lacks the scope of the operation.
+    /// A key or token that lacks the scope of the operation.
     pub fn insufficient_scope(scope: Scope) -> ApiError {
-        let detail = format!("this API key lacks the scope {scope}");
+        let detail = format!("this program lacks the scope {scope}");
         ApiError::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
     }
 
@@ -115,6 +116,35 @@ impl ApiError {
     pub fn closed_to_api_keys() -> ApiError {
         let detail = "no API key can do this; sign in with a password";
         ApiError::new(StatusCode::FORBIDDEN, "closed_to_api_keys", detail)
+    }
+
+    /// The same for programs of others.
+    pub fn closed_to_oauth() -> ApiError {
+        let detail = "no program of somebody else's can do this; sign in with a password";
+        ApiError::new(StatusCode::FORBIDDEN, "closed_to_oauth", detail)
+    }
+
+    /// A program's access token that is expired, revoked or made up.
+    pub fn invalid_token() -> ApiError {
+        let detail = "this access token is expired, revoked or none";
+        ApiError::new(StatusCode::UNAUTHORIZED, "invalid_token", detail)
+    }
+
+    /// A form that did not come from a page of ours.
+    pub fn foreign_form() -> ApiError {
+        let detail =
+            "this form did not come from a page of this server, or is too old; go back, load the page again, and retry";
+        ApiError::new(StatusCode::FORBIDDEN, "foreign_form", detail)
+    }
+
+    /// What a browser brought with it cannot be answered, or must not be.
+    pub fn bad_request(detail: &'static str) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    /// For a page: status and sentence.
+    pub fn into_words(self) -> (StatusCode, String, Option<i64>) {
+        (self.0.status, self.0.detail, self.0.retry_after_seconds)
     }
 
     /// May know that it exists, but may not do it.
@@ -360,7 +390,12 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if refusal.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"directpay\""));
+            // RFC 6750, section 3.1, has a word where a token was sent.
+            let challenge = match refusal.code {
+                "invalid_token" => "Bearer realm=\"directpay\", error=\"invalid_token\"",
+                _ => "Bearer realm=\"directpay\"",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = refusal.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -410,9 +445,41 @@ impl From<SignInError> for TokenError {
     }
 }
 
+impl From<OAuthError> for TokenError {
+    fn from(error: OAuthError) -> TokenError {
+        match error {
+            OAuthError::InvalidRequest(detail) => TokenError::oauth("invalid_request", detail),
+            OAuthError::InvalidClient => TokenError::OAuth(OAuthProblem {
+                error: INVALID_CLIENT,
+                error_description: "unknown program or wrong secret",
+            }),
+            OAuthError::InvalidGrant(detail) => TokenError::oauth("invalid_grant", detail),
+            OAuthError::UnauthorizedClient(detail) => TokenError::oauth("unauthorized_client", detail),
+            OAuthError::UnsupportedGrantType => TokenError::oauth(
+                "unsupported_grant_type",
+                "take authorization_code, refresh_token or client_credentials",
+            ),
+            OAuthError::InvalidScope(detail) => TokenError::oauth("invalid_scope", detail),
+            OAuthError::Store(error) => TokenError::Problem(error.into()),
+            OAuthError::Unwritten(error) => TokenError::Problem(error.into()),
+            OAuthError::NoRandomness(_) => TokenError::Problem(ApiError::internal(&error)),
+        }
+    }
+}
+
+/// The one refusal of a program that has a status of its own.
+const INVALID_CLIENT: &str = "invalid_client";
+
 impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
         match self {
+            TokenError::OAuth(problem) if problem.error == INVALID_CLIENT => {
+                let headers = [
+                    (header::CACHE_CONTROL, "no-store"),
+                    (header::WWW_AUTHENTICATE, "Basic realm=\"directpay\", charset=\"UTF-8\""),
+                ];
+                (StatusCode::UNAUTHORIZED, headers, Json(problem)).into_response()
+            }
             TokenError::OAuth(problem) => {
                 (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")], Json(problem)).into_response()
             }

@@ -59,7 +59,7 @@ pub async fn limit(State(app): State<App>, mut request: Request, next: Next) -> 
 /// Counts a request of `caller`.
 pub fn count(parts: &Parts, app: &App, caller: Caller) -> Result<(), ApiError> {
     let Some(standings) = parts.extensions.get::<Standings>() else { return Ok(()) };
-    standings.note(app.limits.count_caller(caller.user_id, caller.api_key_id()))?;
+    standings.note(app.limits.count_caller(caller.user_id, caller.program()))?;
     if is_report(route(&parts.extensions)) {
         standings.note(app.limits.count_report(caller.user_id))?;
     }
@@ -72,8 +72,14 @@ fn route(extensions: &Extensions) -> &str {
 
 /// Whether a password is hashed for it, which is made to be dear, or a token drawn.
 fn makes_hashes(method: &Method, extensions: &Extensions) -> bool {
-    const ROUTES: [&str; 4] =
-        ["/api/v1/auth/token", "/api/v1/auth/password-reset", "/api/v1/auth/password-reset/confirm", "/api/v1/users/"];
+    const ROUTES: [&str; 6] = [
+        "/api/v1/auth/token",
+        "/api/v1/auth/password-reset",
+        "/api/v1/auth/password-reset/confirm",
+        "/api/v1/users/",
+        "/oauth/token",
+        "/sign-in",
+    ];
     let route = route(extensions);
     // Whatever people do about their own accounts asks for the password.
     method == Method::POST && (ROUTES.contains(&route) || route.starts_with("/api/v1/users/me/"))

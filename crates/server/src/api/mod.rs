@@ -15,6 +15,7 @@ pub mod json_object;
 pub mod json_web_keys;
 pub mod leases;
 pub mod limits;
+pub mod oauth;
 pub mod payments;
 pub mod problem;
 pub mod properties;
@@ -47,6 +48,7 @@ use self::problem::PROBLEM_JSON;
 use crate::app::App;
 use crate::clock::Stopwatch;
 use crate::metrics::requests::Requests;
+use crate::pages;
 
 /// The longest body.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -67,6 +69,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
         (name = "sign-in", description = "Access and refresh tokens"),
         (name = "account", description = "The own password, address, profile and second factor"),
         (name = "API keys", description = "For programs that act for a person"),
+        (name = "OAuth", description = "For programs of others that act for people who let them"),
         (name = "bank accounts", description = "Where money comes from and goes to"),
         (name = "properties", description = "What is let"),
         (name = "leases", description = "Who rents what, and what is due when"),
@@ -168,6 +171,15 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(trail::list_audit_entries))
         .routes(routes!(sandbox_clock::read_clock))
         .routes(routes!(sandbox_clock::advance_clock))
+        .routes(routes!(oauth::clients::create_oauth_client, oauth::clients::list_oauth_clients))
+        .routes(routes!(
+            oauth::clients::read_oauth_client,
+            oauth::clients::update_oauth_client,
+            oauth::clients::delete_oauth_client
+        ))
+        .routes(routes!(oauth::clients::rotate_oauth_client_secret))
+        .routes(routes!(oauth::authorizations::list_authorizations))
+        .routes(routes!(oauth::authorizations::revoke_authorization))
 }
 
 fn whole() -> (Router<App>, OpenApi) {
@@ -176,6 +188,10 @@ fn whole() -> (Router<App>, OpenApi) {
         .routes(routes!(health::read_health))
         .routes(routes!(health::read_readiness))
         .routes(routes!(json_web_keys::read_json_web_keys))
+        .routes(routes!(oauth::endpoints::create_oauth_token))
+        .routes(routes!(oauth::endpoints::revoke_oauth_token))
+        .routes(routes!(oauth::endpoints::introspect_oauth_token))
+        .routes(routes!(oauth::endpoints::read_authorization_server))
         .split_for_parts();
     scopes::describe(&mut document);
     document::refer_to_components(&mut document);
@@ -190,10 +206,14 @@ pub fn document() -> OpenApi {
 /// Everything that answers requests.
 pub fn router(app: App) -> Router {
     let (routes, document) = whole();
-    let requests = Requests::new(app.metrics.registry(), document.paths.paths.keys().cloned());
+    let requests = Requests::new(
+        app.metrics.registry(),
+        document.paths.paths.keys().cloned().chain(pages::ROUTES.map(str::to_owned)),
+    );
     let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
     let inner = routes
         .merge(docs)
+        .merge(pages::routes())
         .fallback(async || ApiError::not_found())
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(CatchPanicLayer::custom(|_| ApiError::panicked().into_response()))
@@ -207,7 +227,7 @@ pub fn router(app: App) -> Router {
 }
 
 /// The collections, whose written form ends with a slash; all other paths are written without.
-const COLLECTIONS: [&str; 7] = [
+const COLLECTIONS: [&str; 9] = [
     "/api/v1/users",
     "/api/v1/api-keys",
     "/api/v1/bank-accounts",
@@ -215,6 +235,8 @@ const COLLECTIONS: [&str; 7] = [
     "/api/v1/leases",
     "/api/v1/payments",
     "/api/v1/webhooks",
+    "/api/v1/oauth/clients",
+    "/api/v1/me/authorizations",
 ];
 
 /// Every path works with and without its trailing slash.
@@ -252,7 +274,7 @@ async fn surround(State(requests): State<Arc<Requests>>, request: Request, next:
 
 fn dressed(response: Response) -> Response {
     let status = response.status();
-    let is_ours = |value: &HeaderValue| value == PROBLEM_JSON || value == "application/json";
+    let is_ours = |value: &HeaderValue| value == PROBLEM_JSON || value == "application/json" || value == pages::HTML;
     let is_bare = (status.is_client_error() || status.is_server_error())
         && !response.headers().get(header::CONTENT_TYPE).is_some_and(is_ours);
     if !is_bare {
@@ -275,7 +297,6 @@ fn with_security_headers(mut response: Response, is_docs: bool) -> Response {
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -283,6 +304,8 @@ fn with_security_headers(mut response: Response, is_docs: bool) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Pages have their own.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(policy));
     if !is_docs {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }

@@ -48,8 +48,10 @@ pub fn is_of(user_id: UserId, role: Role, credential: Option<Credential>) {
     // Outside of a request there is nothing to note it on.
     let _outside = CURRENT.try_with(|current| {
         current.lines.record("user_id", display(user_id));
-        if let Some(Credential::ApiKey(api_key_id)) = credential {
-            current.lines.record("api_key_id", display(api_key_id));
+        match credential {
+            Some(Credential::ApiKey(id)) => drop(current.lines.record("api_key_id", display(id))),
+            Some(Credential::OAuthClient(id)) => drop(current.lines.record("oauth_client_id", display(id))),
+            Some(Credential::Session(_)) | None => {}
         }
         if credential.is_some() {
             let actor = Actor::User { id: user_id, is_admin: role == Role::Admin, credential };
@@ -97,7 +99,7 @@ pub async fn assign(State(app): State<App>, request: Request, next: Next) -> Res
     // Of the highest level, so that it is there for every line, whatever is filtered.
     let lines = tracing::error_span!(
         "request", request_id = %id, method = %request.method(), path = request.uri().path(), user_id = Empty,
-        api_key_id = Empty
+        api_key_id = Empty, oauth_client_id = Empty
     );
     let trace = lines.in_scope(|| telemetry::trace_of(&request, &id));
     let current = Current {

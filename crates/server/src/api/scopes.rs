@@ -1,6 +1,6 @@
-//! What an API key needs for each operation: the only place that says so.
+//! What an API key needs for each operation, or a token of a program of somebody else's: the only place that says so.
 //!
-//! An operation that is not named here is closed to keys; a test goes through the API document and finds it.
+//! An operation that is not named here is closed to both; a test goes through the API document and finds it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,10 +9,13 @@ use axum::http::Method;
 use directpay_domain::api_key::Scope;
 use utoipa::IntoResponses;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    AuthorizationCode, ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+};
 use utoipa::openapi::{OpenApi, SecurityRequirement};
 
 use super::problem::OfRole;
+use crate::pages;
 
 /// Who may use an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,18 @@ pub fn access(operation_id: &str) -> Option<Access> {
         | "list_audit_entries" => {
             return Some(Access::SignedIn);
         }
+        // Programs talk to these by secrets of their own; people decide about programs themselves.
+        "create_oauth_token" | "revoke_oauth_token" | "introspect_oauth_token" | "read_authorization_server" => {
+            return Some(Access::Open);
+        }
+        "create_oauth_client"
+        | "list_oauth_clients"
+        | "read_oauth_client"
+        | "update_oauth_client"
+        | "delete_oauth_client"
+        | "rotate_oauth_client_secret"
+        | "list_authorizations"
+        | "revoke_authorization" => return Some(Access::SignedIn),
         "read_me" | "read_user" | "list_users" => Scope::UsersRead,
         "list_bank_accounts" => Scope::BankAccountsRead,
         "create_bank_account"
@@ -162,9 +177,10 @@ fn operations(item: PathItem) -> impl Iterator<Item = (Method, Operation)> {
     .filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-/// The names of the two ways to say who calls, in the API document.
+/// The names of the three ways to say who calls, in the API document.
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
+const OAUTH: &str = "oauth";
 /// Where an operation names the scope that a key must have: a security scheme of type `http` has none of its own.
 const REQUIRED_SCOPE: &str = "x-required-scope";
 
@@ -186,6 +202,7 @@ pub fn describe(document: &mut OpenApi) {
     ] {
         components.add_security_scheme(name, SecurityScheme::Http(scheme.description(Some(description)).build()));
     }
+    components.add_security_scheme(OAUTH, oauth());
     document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     for item in document.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, options, head, patch, trace, .. } = item;
@@ -195,11 +212,28 @@ pub fn describe(document: &mut OpenApi) {
     }
 }
 
+/// Programs of others get tokens in two ways, which do what API keys of the same scopes do.
+fn oauth() -> SecurityScheme {
+    let scopes = || Scopes::from_iter(Scope::ALL.map(|scope| (scope.name(), pages::in_words(scope))));
+    let flows = [
+        Flow::AuthorizationCode(AuthorizationCode::with_refresh_url(
+            "/oauth/authorize",
+            "/oauth/token",
+            scopes(),
+            "/oauth/token",
+        )),
+        Flow::ClientCredentials(ClientCredentials::new("/oauth/token", scopes())),
+    ];
+    let description = "A program's access token, which a person let it have, with PKCE (S256)";
+    SecurityScheme::OAuth2(OAuth2::with_description(flows, description))
+}
+
 fn describe_operation(operation: &mut Operation) {
     let Some(Access::Scoped(scope)) = access_of(operation) else { return };
     operation.security = Some(vec![
         SecurityRequirement::new(BEARER, Vec::<String>::new()),
         SecurityRequirement::new(API_KEY, Vec::<String>::new()),
+        SecurityRequirement::new(OAUTH, [scope.name()]),
     ]);
     operation.extensions.get_or_insert_default().insert(REQUIRED_SCOPE.into(), scope.name().into());
     // A key without the scope is told so.

@@ -56,11 +56,15 @@ pub fn confirm_email(public_url: &str, to: &Email, token: &str) -> Letter {
 }
 
 /// The password is another.
-pub fn password_changed(public_url: &str, to: &str, usable_keys: i64) -> Letter {
-    let keys = match usable_keys {
+pub fn password_changed(public_url: &str, to: &str, usable_keys: i64, programs: i64) -> Letter {
+    let mut keys = match usable_keys {
         0 => String::new(),
         keys => format!("API keys stay as they are; you have {keys} that can be used.\n\n"),
     };
+    if 0 < programs {
+        keys.push_str("Programs of others that you let act for you stay, too.\n");
+        keys.push_str(&format!("Look through them ({programs} now):\n{public_url}/programs\n\n"));
+    }
     let text = format!(
         "Your password for DirectPay was changed, and all other sessions were ended:\n{public_url}\n\n{keys}\
          If it was not you, set a new password at once, look through your API keys,\nand tell whoever runs the server.\n"
@@ -112,6 +116,17 @@ pub fn api_key_made(public_url: &str, to: &str, last4: &str, scopes: &str) -> Le
         scopes.replace(' ', "\n")
     );
     Letter::new(to, "A new API key", text)
+}
+
+/// A program of somebody else's acts from now on.
+pub fn program_authorized(public_url: &str, to: &str, scopes: &str) -> Letter {
+    let text = format!(
+        "You let a program of somebody else act for you. It may do:\n{}\n\n\
+         See which one it is, and end it whenever you like:\n{public_url}/programs\n\n\
+         If it was not you, end it there, and set a new password.\n",
+        scopes.replace(' ', "\n")
+    );
+    Letter::new(to, "A program may act for you", text)
 }
 
 /// Somebody who knows the password has tried codes.

@@ -4,6 +4,7 @@ mod account;
 mod api_keys;
 mod charges;
 mod clock;
+mod oauth;
 mod refunds;
 mod reports;
 mod statements;
@@ -103,6 +104,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_no_trace() {
         clock::add(&mut cases);
         api_keys::add(&mut cases);
         webhooks::add(&mut cases);
+        oauth::add(&mut cases);
         account::add(&mut cases, &home);
         println!("{} kinds of bad input", cases.0.len());
         assert!(60 <= cases.0.len());

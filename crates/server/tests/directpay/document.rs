@@ -27,7 +27,9 @@ impl Operation {
     /// The scope by which an API key opens it, if one does.
     pub(crate) fn scope(&self) -> Option<String> {
         let ways = self.body["security"].as_array();
-        let is_open_to_keys = ways.is_some_and(|ways| ways.iter().any(|way| way["api_key"].is_array()));
+        let is_open_to = |scheme| ways.is_some_and(|ways| ways.iter().any(|way| way[scheme].is_array()));
+        let is_open_to_keys = is_open_to("api_key");
+        assert_eq!(is_open_to("oauth"), is_open_to_keys, "{}", self.id);
         let scope = self.body["x-required-scope"].as_str().map(str::to_owned);
         assert_eq!(is_open_to_keys, scope.is_some(), "{}", self.id);
         scope
@@ -71,11 +73,12 @@ fn the_committed_document_is_up_to_date() {
 }
 
 #[test]
-fn it_is_openapi_3_1_with_two_ways_to_say_who_calls() {
+fn it_is_openapi_3_1_with_three_ways_to_say_who_calls() {
     let document = document();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     let schemes = &document["components"]["securitySchemes"];
     assert_eq!((&schemes["bearer"]["scheme"], &schemes["api_key"]["scheme"]), (&json!("bearer"), &json!("bearer")));
+    assert_eq!(schemes["oauth"]["flows"]["authorizationCode"]["tokenUrl"], "/oauth/token");
     assert!(document["info"]["version"].is_string() && document["info"]["description"].is_string());
 }
 
@@ -109,7 +112,8 @@ fn every_operation_has_a_name_a_summary_security_and_its_refusals() {
         if id != "read_health" {
             assert!(documents("500") && documents("503"), "{id}");
         }
-        assert_eq!(!is_open, documents("401"), "{id}");
+        // A program proves who it is by a secret of its own.
+        assert_eq!(!is_open || id.ends_with("_oauth_token"), documents("401"), "{id}");
         assert_eq!(body.get("requestBody").is_some(), documents("413") && documents("415"), "{id}");
         if path.contains('{') {
             assert!(documents("404"), "{id}");
@@ -118,7 +122,8 @@ fn every_operation_has_a_name_a_summary_security_and_its_refusals() {
             assert!(response["description"].is_string(), "{id} {status}");
             assert_eq!(must_have_body(&id, status), response.get("content").is_some(), "{id} {status}");
             let is_problem = response["content"].get("application/problem+json").is_some();
-            let is_oauth = id.ends_with("_token") && status == "400";
+            let is_oauth =
+                id.ends_with("_token") && (status == "400" || id.ends_with("_oauth_token") && status == "401");
             assert_eq!(is_problem, status.as_str() >= "400" && !is_oauth, "{id} {status}");
         }
         for parameter in body["parameters"].as_array().into_iter().flatten() {
@@ -129,7 +134,7 @@ fn every_operation_has_a_name_a_summary_security_and_its_refusals() {
 }
 
 fn must_have_body(id: &str, status: &str) -> bool {
-    (id, status) != ("revoke_token", "200") && status != "204"
+    !matches!((id, status), ("revoke_token" | "revoke_oauth_token", "200") | (_, "204"))
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod leases;
 mod limits;
 mod lists;
 mod metrics;
+mod oauth;
 mod people;
 mod processes;
 mod refunds;

@@ -1,4 +1,4 @@
-//! A planted account number and password, and drawn API keys, links, secrets of second factors and recovery codes, are found
+//! A planted account number and password, and drawn API keys, links, secrets of programs, secrets of second factors and recovery codes, are found
 //! nowhere: not in logs at trace level, not in answers (what is shown once in one), not in the database.
 
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::harness::{GET, Home, PASSWORD, POST, TestApp, account, from_base32, on_both, terms, token_in, until, with};
+use crate::oauth;
 
 const NUMBER: &str = "48291736450918273";
 const OTHER_NUMBER: &str = "59302847561029384";
@@ -50,8 +51,9 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
         let key = drive_with_a_key(app).await;
         keys.lock().unwrap().push(key.clone());
         let drawn = drive_an_account(app).await;
+        let of_programs = oauth::drawn(app).await;
         let planted = [PLANTED.as_slice(), &[key.secret(), key.random()]].concat();
-        let planted: Vec<_> = planted.into_iter().chain(drawn.all().map(String::as_str)).collect();
+        let planted: Vec<_> = planted.into_iter().chain(drawn.all().chain(&of_programs).map(String::as_str)).collect();
         for secret in &drawn.shown {
             assert_eq!(app.transcript().matches(secret.as_str()).count(), drawn.times(secret), "{secret} in answers");
         }
@@ -62,7 +64,7 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
         for form in [key.secret(), key.random()] {
             assert_eq!(app.transcript().matches(form).count(), 1, "the key is in one answer");
         }
-        links.lock().unwrap().extend(drawn.all().cloned());
+        links.lock().unwrap().extend(drawn.all().chain(&of_programs).cloned());
         for (table, text) in app.contents().await {
             assert_absent(&table, &planted, text.as_bytes());
         }
@@ -79,6 +81,7 @@ fn a_planted_account_number_and_password_are_found_nowhere() {
     let log = log.0.lock().unwrap();
     assert!(100_000 < log.len(), "the log has {} bytes: nothing was captured", log.len());
     assert!(String::from_utf8_lossy(&log).contains("answered"));
+    assert!(String::from_utf8_lossy(&log).contains("oauth_client_id="));
     assert_absent("the log", &PLANTED, &log);
     for secret in links.lock().unwrap().iter() {
         assert_absent("the log", &[secret], &log);

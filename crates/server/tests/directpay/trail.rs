@@ -77,6 +77,12 @@ fn leaves(operation_id: &str) -> Option<Leaves> {
         "test_webhook" => Entry("webhook.tested"),
         "resend_range" | "resend_delivery" => Entry("webhook.resent"),
         "advance_clock" => Entry("clock.advanced"),
+        "create_oauth_client" => Entry("oauth_client.created"),
+        "update_oauth_client" => Entry("oauth_client.changed"),
+        "rotate_oauth_client_secret" => Entry("oauth_client.secret_rotated"),
+        "delete_oauth_client" => Entry("oauth_client.deleted"),
+        // By a program's own word, in the stories of OAuth.
+        "create_oauth_token" | "revoke_oauth_token" | "introspect_oauth_token" | "revoke_authorization" => Elsewhere,
         _ => return None,
     })
 }

@@ -20,6 +20,7 @@ mod keys;
 mod lease_ledger;
 mod leases;
 mod lists;
+mod oauth;
 mod people;
 mod plans;
 mod record;

@@ -16,7 +16,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// What grows with the payments, or is read for each of them.
-const GROWING: [&str; 24] = [
+const GROWING: [&str; 30] = [
     "bank_accounts",
     "second_factors",
     "outgoing_mail",
@@ -41,6 +41,12 @@ const GROWING: [&str; 24] = [
     "log_tiles",
     "log_checkpoints",
     "trail",
+    "oauth_clients",
+    "oauth_authorizations",
+    "oauth_codes",
+    "oauth_refresh_tokens",
+    "oauth_access_tokens",
+    "browser_sessions",
 ];
 
 /// As many payments as the tables are said to hold, and rows of each of the others.

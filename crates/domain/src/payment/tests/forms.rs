@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::initiate::Initiation;
 use super::*;
-use crate::id::ApiKeyId;
+use crate::id::{ApiKeyId, OAuthClientId};
 
 const FROZEN: &str = include_str!("../../../tests/event_forms.txt");
 
@@ -33,8 +33,12 @@ fn events() -> Vec<Event> {
         event.actor = Actor::user(RENTER);
         event.request_id = Some("0190-request".into());
     }
-    let key = Actor::User { id: RENTER, api_key_id: Some(ApiKeyId(Uuid::from_u128(0xe1))) };
-    events.extend(events.last().cloned().map(|event| Event { actor: key, ..event }));
+    let by = |api_key_id, oauth_client_id| Actor::User { id: RENTER, api_key_id, oauth_client_id };
+    let key = by(Some(ApiKeyId(Uuid::from_u128(0xe1))), None);
+    let program = by(None, Some(OAuthClientId(Uuid::from_u128(0xe2))));
+    for actor in [key, program] {
+        events.extend(events.last().cloned().map(|event| Event { actor, ..event }));
+    }
     events
 }
 

@@ -58,6 +58,10 @@ pub struct LeaseEventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     actor_api_key_id: Option<Uuid>,
+    /// The program of somebody else's, where one acted because the person let it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    actor_oauth_client_id: Option<Uuid>,
     /// The request that led to it, if one did.
     request_id: Option<String>,
     /// Why, where there is a why.
@@ -81,6 +85,7 @@ impl LeaseEventView {
             actor_type,
             actor_id,
             actor_api_key_id: event.actor.api_key_id().map(|id| id.0),
+            actor_oauth_client_id: event.actor.oauth_client_id().map(|id| id.0),
             request_id: event.request_id,
             reason: event.reason.map(|Reason { code, text }| ReasonView { code, text }),
         })

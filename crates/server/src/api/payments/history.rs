@@ -74,6 +74,10 @@ pub struct ActorView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     api_key_id: Option<Uuid>,
+    /// The program of somebody else's, where one acted because the person let it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    oauth_client_id: Option<Uuid>,
 }
 
 /// Why.
@@ -158,7 +162,13 @@ impl EventView {
             previous_status: event.previous_status.map(Status::name),
             status: event.status.name(),
             occurred_at: event.occurred_at,
-            actor: ActorView { kind, id: event.actor_id(), name, api_key_id: event.actor.api_key_id().map(|id| id.0) },
+            actor: ActorView {
+                kind,
+                id: event.actor_id(),
+                name,
+                api_key_id: event.actor.api_key_id().map(|id| id.0),
+                oauth_client_id: event.actor.oauth_client_id().map(|id| id.0),
+            },
             request_id: event.request_id,
             reason: event.reason.map(|Reason { code, text }| ReasonView { code, text }),
             metadata: SnapshotView {
