@@ -432,7 +432,7 @@ async fn held_to_scopes<'a>(
         send(app, Some(&with), &operation.method, &attempt).await.must(attempt.status);
         opened += 1;
     }
-    assert!(45 <= opened && closed == 23, "{opened} {closed}");
+    assert!(45 <= opened && closed == 24, "{opened} {closed}");
 }
 
 pub(crate) async fn send(app: &TestApp, who: Option<&Visitor<'_>>, method: &Method, attempt: &Attempt) -> Answer {

@@ -135,7 +135,8 @@ fn every_operation_that_changes_something_leaves_an_entry_of_who_and_from_where(
             };
             let answer = send(app, Some(right), &operation.method, &attempt).await.must(attempt.status);
             let entry = left_by(&admin, action, &answer).await;
-            assert_eq!((&entry["actor"]["type"], &entry["actor"]["id"]), (&json!("USER"), &json!(right.id)), "{id}");
+            let kind = if matches!(attempt.right, Right::Admin) { "ADMIN" } else { "USER" };
+            assert_eq!((&entry["actor"]["type"], &entry["actor"]["id"]), (&json!(kind), &json!(right.id)), "{id}");
             assert_eq!(entry["actor"]["credential"]["type"], "SESSION", "{id}");
             assert_eq!((&entry["address"], &entry["outcome"]), (&json!("127.0.0.1"), &json!("DONE")), "{id}");
             left += 1;
@@ -333,9 +334,17 @@ fn what_people_do_about_their_accounts_is_told() {
         let stolen = app.token_by_refresh(&old).await.must(400);
         let entry = left_by(&renter, "session.reused", &stolen).await;
         assert_eq!((&entry["outcome"], &entry["actor"]["type"]), (&json!("REFUSED"), &json!("NOBODY")));
-        let form = [("token", next["access_token"].as_str().unwrap())];
-        let ended = app.call(POST, "/api/v1/auth/revoke").form(&form).send().await.must(200);
+        let ends = async |session: &Answer| {
+            let form = [("token", session["access_token"].as_str().unwrap())];
+            app.call(POST, "/api/v1/auth/revoke").form(&form).send().await.must(200)
+        };
+        // It is over already, and so it is the second time.
+        ends(&next).await;
+        let session = app.token_by_password("another@example.com", "another horse battery staple").await.must(200);
+        let ended = ends(&session).await;
         left_by(&renter, "session.ended", &ended).await;
+        ends(&session).await;
+        assert_eq!(read(&renter, "action=session.ended").await.len(), 1);
     });
 }
 
