@@ -220,7 +220,11 @@ fn every_column_that_names_a_key_is_counted_guarded_and_locked() {
         for (table, column) in known {
             let wanted = if world.db.is_shared() {
                 let function = "EXECUTE FUNCTION refuse_retired".to_owned();
-                vec![vec![format!("BEFORE INSERT OR UPDATE OF {column} ON "), format!("{table} FOR EACH ROW"), function]]
+                vec![vec![
+                    format!("BEFORE INSERT OR UPDATE OF {column} ON "),
+                    format!("{table} FOR EACH ROW"),
+                    function,
+                ]]
             } else {
                 let names = format!("NEW.{column} IN");
                 let events = [format!("BEFORE INSERT ON {table}"), format!("BEFORE UPDATE OF {column} ON {table}")];
