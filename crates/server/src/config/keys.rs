@@ -19,6 +19,7 @@ pub struct MasterKeyArgs {
 impl MasterKeyArgs {
     /// Where it is to be found. The key itself comes from the environment, where it cannot be handed over as a file; the file wins.
     /// It is no argument: others see those.
+    #[expect(clippy::disallowed_methods, reason = "an argument, from which settings are read, is seen by others")]
     pub fn place(&self) -> anyhow::Result<MasterKeyPlace> {
         if let Some(file) = &self.master_key_file {
             return Ok(MasterKeyPlace::File(file.clone()));
