@@ -458,7 +458,7 @@ impl DatabaseArgs {
             (DatabaseUrl::Postgres(_), Some(file)) => SecretsPlace::MustExist(file.clone()),
             (DatabaseUrl::Postgres(_), None) => SecretsPlace::Unnamed,
         };
-        Ok(Database { url, secrets: SecretsSource { place, master: self.master_key.place() } })
+        Ok(Database { url, secrets: SecretsSource { place, master: self.master_key.place()? } })
     }
 }
 

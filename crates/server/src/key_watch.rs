@@ -16,12 +16,14 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::checkpoints::Signer;
 use crate::clock::{self, Stopwatch};
-use crate::secrets::{KeyEntry, KeyFile, KeyState, Parts, Secrets, Stamp};
+use crate::secrets::{KeyEntry, KeyFile, KeyState, KeyUse, Parts, Secrets, Stamp};
 
 /// Between two looks at the file.
 const POLL: Duration = Duration::from_secs(1);
 /// A process says that often that it is alive.
 const REPORT: Duration = Duration::from_secs(10);
+/// So long the database may take; the file is not followed meanwhile.
+const DATABASE_MAX: Duration = Duration::from_secs(5);
 /// Who has not said so for this long is not taken for alive any more.
 pub const ALIVE_US: i64 = 35 * SECOND_US;
 /// When it is forgotten.
@@ -31,6 +33,8 @@ const FORGOTTEN_US: i64 = DAY_US;
 #[derive(Debug, Default)]
 pub struct KeyHealth {
     unreadable: AtomicBool,
+    /// Although there is a master key.
+    in_clear: AtomicBool,
     missing: Mutex<Vec<String>>,
 }
 
@@ -49,7 +53,9 @@ impl KeyHealth {
     pub fn warnings(&self) -> Vec<&'static str> {
         let unreadable = self.is_unreadable().then_some("the secrets file cannot be read");
         let missing = (!self.missing().is_empty()).then_some("the secrets file lacks keys of stored records");
-        unreadable.into_iter().chain(missing).collect()
+        let in_clear = self.in_clear.load(Ordering::Relaxed);
+        let in_clear = in_clear.then_some("there is a master key, and the secrets file stands in clear");
+        unreadable.into_iter().chain(missing).chain(in_clear).collect()
     }
 }
 
@@ -64,8 +70,13 @@ impl KeyWatch {
     pub async fn start(app: &App, file: KeyFile, entries: Vec<KeyEntry>) -> anyhow::Result<KeyWatch> {
         let (stop, mut stopping) = watch::channel(false);
         // The file is read once more at first: it may have changed since it was loaded.
-        let mut watcher = Watcher { app: app.clone(), file, seen: None, holder: holder(&entries), reported: None };
+        let holder = holder(&entries, &[], &app.tokens.signing_key());
+        let mut watcher = Watcher { app: app.clone(), file, seen: None, entries, holder, reported: None };
         watcher.report().await?;
+        // Keys that are over are left at once, whatever the file says.
+        if watcher.see_retired().await? {
+            watcher.reported = None;
+        }
         let handle = tokio::spawn(async move {
             tokio::select! {
                 () = watcher.follow() => {}
@@ -90,6 +101,7 @@ struct Watcher {
     file: KeyFile,
     /// The file as it was when it was last read.
     seen: Option<Stamp>,
+    entries: Vec<KeyEntry>,
     holder: KeyHolder,
     /// Since the last report.
     reported: Option<Stopwatch>,
@@ -98,14 +110,52 @@ struct Watcher {
 impl Watcher {
     async fn follow(&mut self) {
         loop {
-            let has_changed = self.look();
-            if (has_changed || self.reported.is_none_or(|at| REPORT <= at.elapsed()))
-                && let Err(error) = self.report().await
-            {
-                tracing::warn!(error = &error as &dyn std::error::Error, "others cannot be told which keys are known");
+            let mut has_changed = self.look();
+            match tokio::time::timeout(DATABASE_MAX, self.see_retired()).await {
+                Ok(Ok(any)) => has_changed |= any,
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "it cannot be seen which keys are retired"
+                    );
+                }
+                Err(_) => tracing::warn!("the database does not say which keys are retired"),
+            }
+            if has_changed {
+                self.reported = None;
+            }
+            if self.reported.is_none_or(|at| REPORT <= at.elapsed()) {
+                match tokio::time::timeout(DATABASE_MAX, self.report()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, "others cannot be told which keys are known");
+                    }
+                    Err(_) => tracing::warn!("the database does not answer: others are not told which keys are known"),
+                }
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Leaves signing keys that are over, whether the file still has them or not. Says whether there was one.
+    async fn see_retired(&mut self) -> Result<bool, StoreError> {
+        let mut retired = Vec::new();
+        let mut tx = self.app.db.begin_read().await?;
+        for entry in self.entries.iter().filter(|entry| entry.of == KeyUse::Signing) {
+            if sealed::is_retired(&mut tx, &entry.id).await? {
+                retired.push(entry.id.clone());
+            }
+        }
+        drop(tx);
+        if !self.app.tokens.end(&retired) {
+            return Ok(false);
+        }
+        tracing::warn!(keys = retired.join(" "), "signing keys are retired: their tokens are worth nothing");
+        // What signs now comes from the file.
+        self.seen = None;
+        self.look();
+        Ok(true)
     }
 
     /// Takes up what has changed. Says whether anything did.
@@ -115,8 +165,16 @@ impl Watcher {
         if stamp.as_ref().is_ok_and(|stamp| self.seen.as_ref() == Some(stamp)) {
             return false;
         }
-        let read = self.file.read().and_then(|file| Secrets::from_file(&file, None));
+        let app = self.app.clone();
+        let turn = app.vault.taking_up();
+        let read = self.file.read();
+        let in_clear = self.file.has_master() && read.as_ref().is_ok_and(|file| file.wrapped_by().is_none());
+        let read = read.and_then(|file| Secrets::from_file(&file, None));
         let taken_up = read.and_then(|secrets| self.take_up(secrets.into_parts()));
+        drop(turn);
+        if !self.app.key_health.in_clear.swap(in_clear, Ordering::Relaxed) && in_clear {
+            tracing::warn!("there is a master key, and the secrets file stands in clear: `directpay keys wrap`");
+        }
         let was_unreadable = self.app.key_health.unreadable.swap(taken_up.is_err(), Ordering::Relaxed);
         match taken_up {
             Ok(has_changed) => {
@@ -144,8 +202,13 @@ impl Watcher {
         self.app.vault.adopt(&fresh.vault)?;
         self.app.tokens.adopt(&fresh.tokens)?;
         self.app.signer.set(signer);
-        let now =
-            KeyHolder { process: self.holder.process, place: self.holder.place.clone(), ..holder(&fresh.entries) };
+        self.entries = fresh.entries;
+        let accepted = self.app.tokens.public_keys();
+        let is_over =
+            |entry: &&KeyEntry| entry.of == KeyUse::Signing && !accepted.iter().any(|(id, _)| *id == entry.id);
+        let retired: Vec<_> = self.entries.iter().filter(is_over).map(|entry| entry.id.clone()).collect();
+        let holder = holder(&self.entries, &retired, &self.app.tokens.signing_key());
+        let now = KeyHolder { process: self.holder.process, place: self.holder.place.clone(), ..holder };
         let has_changed = now != self.holder;
         if has_changed {
             tracing::info!(known = now.known.join(" "), used = now.used.join(" "), "the keys have changed");
@@ -189,13 +252,20 @@ impl Watcher {
     }
 }
 
-fn holder(entries: &[KeyEntry]) -> KeyHolder {
-    let names = |entries: &mut dyn Iterator<Item = &KeyEntry>| entries.map(|entry| entry.id.clone()).collect();
+/// This process with the keys of its file but the retired ones; `signing` is what signs tokens.
+fn holder(entries: &[KeyEntry], retired: &[String], signing: &str) -> KeyHolder {
+    let names = |wanted: &dyn Fn(&KeyEntry) -> bool| {
+        entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.id.clone()).collect()
+    };
+    let is_used = |entry: &KeyEntry| match entry.of {
+        KeyUse::Signing => entry.id == signing,
+        KeyUse::Encryption | KeyUse::Checkpoint => entry.state == KeyState::InUse,
+    };
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     KeyHolder {
         process: clock::new_id(),
         place: format!("{machine}, process {}", std::process::id()),
-        known: names(&mut entries.iter()),
-        used: names(&mut entries.iter().filter(|entry| entry.state == KeyState::InUse)),
+        known: names(&|entry| !retired.contains(&entry.id)),
+        used: names(&is_used),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
 use directpay_store::sealed::{self, Column, Replacement, SealedRow};
 use directpay_store::{Db, SealedText, StoreError};
 use uuid::Uuid;
@@ -21,6 +22,8 @@ const BATCH_MAX: i64 = 200;
 const PAUSE: Duration = Duration::from_millis(200);
 /// So many of those in a row are enough.
 const IDLE_PASSES_MAX: u32 = 50;
+/// And so many in all: something is sealed under an old key again and again.
+const PASSES_MAX: u32 = 500;
 /// A transaction that failed for a passing reason is tried again as often.
 const TRIES_MAX: u32 = 20;
 
@@ -66,23 +69,27 @@ pub async fn left(db: &Db, vault: &Vault) -> Result<u64, StoreError> {
 
 /// Seals everything under the key that seals now; tells how many records it has done.
 pub async fn reseal(db: &Db, vault: &Vault, progress: impl Fn(u64)) -> anyhow::Result<Resealed> {
-    let mut pass = Pass { db, vault, all: Resealed::default(), progress };
+    let target = vault.sealing_key().context("there is no key to seal under")?;
+    let mut pass = Pass { db, vault, target, all: Resealed::default(), progress };
     let mut idle = 0;
-    loop {
+    for _ in 0..PASSES_MAX {
         let before = pass.all.records;
         pass.go().await?;
         pass.all.left = left(db, vault).await?.saturating_sub(pass.all.unopenable);
         idle = if before < pass.all.records { 0 } else { idle + 1 };
         if pass.all.left == 0 || IDLE_PASSES_MAX < idle {
-            return Ok(pass.all);
+            break;
         }
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(pass.all)
 }
 
 struct Pass<'a, P> {
     db: &'a Db,
     vault: &'a Vault,
+    /// The key under which everything is put.
+    target: String,
     all: Resealed,
     progress: P,
 }
@@ -90,16 +97,17 @@ struct Pass<'a, P> {
 impl<P: Fn(u64)> Pass<'_, P> {
     /// Once through all columns.
     async fn go(&mut self) -> anyhow::Result<()> {
-        let current = self.vault.sealing_key();
         self.all.unopenable = 0;
         self.all.described.clear();
         for column in Column::ALL {
             let mut tx = self.db.begin_read().await?;
             let key_ids = sealed::key_ids(&mut tx, column).await?;
             drop(tx);
-            for key_id in key_ids.into_iter().filter(|key_id| Some(key_id) != current.as_ref()) {
+            for key_id in key_ids.into_iter().filter(|key_id| *key_id != self.target).collect::<Vec<_>>() {
                 let mut after = Some(Uuid::nil());
                 while let Some(from) = after {
+                    let now = self.vault.sealing_key_of_now()?;
+                    ensure!(now.as_ref() == Some(&self.target), "another key is in use by now: run it again");
                     let took = Stopwatch::start();
                     after = self.batch_for_certain(column, &key_id, from).await?;
                     if !self.db.is_shared() {
@@ -173,6 +181,7 @@ pub async fn retire(db: &Db, key_id: &str, now_us: i64) -> Result<bool, StoreErr
             refused => return refused,
         }
         drop(tx);
-        tokio::time::sleep(PAUSE).await;
+        // Others are let go on, for longer each time.
+        tokio::time::sleep(PAUSE * tries).await;
     }
 }

@@ -304,10 +304,11 @@ impl Tx {
     }
 
     /// Lets nobody else write where sealed texts stand until this transaction ends; on SQLite nobody can in any case. Waits for
-    /// whoever is writing, but not so long that two would wait for each other.
+    /// whoever is writing, but no longer than others can be let wait; long enough that PostgreSQL ends a vacuum for it, which takes
+    /// `deadlock_timeout`, a second.
     pub(crate) async fn hold_sealed_tables(&mut self) -> sqlx::Result<()> {
         const HOLD: [&str; 2] = [
-            "SET LOCAL lock_timeout = '500ms'",
+            "SET LOCAL lock_timeout = '2s'",
             "LOCK TABLE bank_accounts, webhooks, second_factors, outgoing_mail IN SHARE MODE",
         ];
         if let Engine::Postgres(postgres) = &mut self.engine {

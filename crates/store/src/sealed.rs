@@ -36,6 +36,7 @@ pub enum Column {
 /// The statements of one column.
 struct Statements {
     name: &'static str,
+    key_column: (&'static str, &'static str),
     key_ids: &'static str,
     count: &'static str,
     any: &'static str,
@@ -47,6 +48,7 @@ macro_rules! statements {
     ($table:literal, $id:literal, $sealed:literal, $key_id:literal) => {
         Statements {
             name: concat!($table, ".", $sealed),
+            key_column: ($table, $key_id),
             // From key to key along the index, however many rows stand under each.
             key_ids: concat!(
                 "WITH RECURSIVE used (key_id) AS (SELECT MIN(", $key_id, ") FROM ", $table, " WHERE ", $sealed, " <> ''",
@@ -60,7 +62,7 @@ macro_rules! statements {
             ),
             hold: sql!(
                 "SELECT ", $id, " AS id, ", $sealed, " AS sealed FROM ", $table, " WHERE ", $key_id, " = $1 AND ", $sealed,
-                " <> '' AND $2 < ", $id, " ORDER BY ", $id, " LIMIT $3", skip_locked
+                " <> '' AND $2 < ", $id, " ORDER BY ", $id, " LIMIT $3", skip_held
             ),
             replace: sql!(
                 "UPDATE ", $table, " SET ", $sealed, " = r.sealed, ", $key_id, " = r.key_id FROM",
@@ -95,6 +97,11 @@ impl Column {
     /// Table and column.
     pub fn name(self) -> &'static str {
         self.statements().name
+    }
+
+    /// Table and column that say under which key a text stands.
+    pub fn key_column(self) -> (&'static str, &'static str) {
+        self.statements().key_column
     }
 }
 
@@ -180,12 +187,15 @@ pub async fn retire(tx: &mut Tx, key_id: &str, now_us: i64) -> Result<bool, Stor
             return Ok(false);
         }
     }
-    tx.execute(
-        "INSERT INTO retired_keys (id, retired_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
-        (key_id, now_us),
-    )
-    .await?;
+    end(tx, key_id, now_us).await?;
     Ok(true)
+}
+
+/// Ends a key under which nothing is sealed: one that signs.
+pub async fn end(tx: &mut Tx, key_id: &str, now_us: i64) -> Result<(), StoreError> {
+    const END: &str = "INSERT INTO retired_keys (id, retired_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    tx.execute(END, (key_id, now_us)).await?;
+    Ok(())
 }
 
 /// Whether a key was ended.

@@ -55,6 +55,9 @@ macro_rules! part {
     // Leaves foreign key checks of others alone.
     (postgres for_update) => { " FOR NO KEY UPDATE " };
     (sqlite for_update) => { " " };
+    // The same, and leaves foreign key checks of others alone.
+    (postgres skip_held) => { " FOR NO KEY UPDATE SKIP LOCKED " };
+    (sqlite skip_held) => { " " };
     (postgres skip_locked_of($first:ident $(, $table:ident)*)) => {
         concat!(" FOR NO KEY UPDATE OF ", stringify!($first) $(, ", ", stringify!($table))*, " SKIP LOCKED ")
     };

@@ -61,21 +61,36 @@ struct Verified {
 }
 
 struct TokenKeys {
-    /// The first signs.
-    all: Vec<SigningKey>,
-    verifiers: Vec<(String, DecodingKey)>,
+    verifiers: Vec<Verifier>,
     signer: (String, EncodingKey),
+    /// Names of keys that are over, whatever the file says.
+    retired: Vec<String>,
     /// Grows when a key is taken away.
     generation: u64,
 }
 
+/// The public half of a key.
+#[derive(Clone)]
+struct Verifier {
+    id: String,
+    public: Vec<u8>,
+    key: DecodingKey,
+}
+
 impl TokenKeys {
-    fn new(keys: &[SigningKey], generation: u64) -> anyhow::Result<TokenKeys> {
-        let first = keys.first().ok_or_else(|| anyhow::anyhow!("no signing key"))?;
+    fn new(keys: &[SigningKey], retired: Vec<String>, generation: u64) -> anyhow::Result<TokenKeys> {
+        let lives = |key: &&SigningKey| !retired.contains(&key.id);
+        // Where none is left it signs what nobody accepts: better than to accept what a thief signs.
+        let first = keys.iter().find(lives).or(keys.first()).ok_or_else(|| anyhow::anyhow!("no signing key"))?;
+        let verifier = |key: &SigningKey| Verifier {
+            id: key.id.clone(),
+            public: key.public.clone(),
+            key: DecodingKey::from_ed_der(&key.public),
+        };
         Ok(TokenKeys {
-            all: keys.to_vec(),
-            verifiers: keys.iter().map(|key| (key.id.clone(), DecodingKey::from_ed_der(&key.public))).collect(),
+            verifiers: keys.iter().filter(lives).map(verifier).collect(),
             signer: (first.id.clone(), EncodingKey::from_ed_der(&first.pkcs8)),
+            retired,
             generation,
         })
     }
@@ -96,7 +111,7 @@ impl Tokens {
         // Expiry is compared with our own clock, to the second.
         validation.validate_exp = false;
         Ok(Tokens {
-            keys: Replaceable::new(TokenKeys::new(keys, 0)?),
+            keys: Replaceable::new(TokenKeys::new(keys, Vec::new(), 0)?),
             generation: AtomicU64::new(0),
             validation,
             verified: Cache::new(REMEMBERED_MAX),
@@ -106,18 +121,44 @@ impl Tokens {
     /// Signs and verifies with these keys from now on. Tokens of a key that is not among them are worthless at once.
     pub(crate) fn adopt(&self, keys: &[SigningKey]) -> anyhow::Result<()> {
         let before = self.keys.get();
-        let is_there = |old: &SigningKey| keys.iter().any(|key| key.id == old.id && key.public == old.public);
-        let loses_one = !before.all.iter().all(is_there);
+        let is_there = |old: &Verifier| keys.iter().any(|key| key.id == old.id && key.public == old.public);
+        let loses_one = !before.verifiers.iter().all(is_there);
         let generation = before.generation + u64::from(loses_one);
-        // In this order: whoever still verifies by the keys of before remembers it under their generation.
-        self.keys.set(TokenKeys::new(keys, generation)?);
-        self.generation.store(generation, Ordering::Release);
+        self.put(TokenKeys::new(keys, before.retired.clone(), generation)?);
         Ok(())
+    }
+
+    /// Accepts nothing that keys of these names have signed, from now on and whatever is adopted. Says whether that changes
+    /// anything; what signs then comes with the next keys that are adopted.
+    pub(crate) fn end(&self, retired: &[String]) -> bool {
+        let before = self.keys.get();
+        if retired.iter().all(|id| before.retired.contains(id)) {
+            return false;
+        }
+        let lives = |key: &&Verifier| !retired.contains(&key.id);
+        let verifiers: Vec<_> = before.verifiers.iter().filter(lives).cloned().collect();
+        let new = retired.iter().filter(|id| !before.retired.contains(id));
+        let retired = before.retired.iter().chain(new).cloned().collect();
+        let signer = before.signer.clone();
+        self.put(TokenKeys { verifiers, signer, retired, generation: before.generation + 1 });
+        true
+    }
+
+    /// In this order: whoever still verifies by the keys of before remembers it under their generation.
+    fn put(&self, keys: TokenKeys) {
+        let generation = keys.generation;
+        self.keys.set(keys);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// The name of the key that signs.
+    pub(crate) fn signing_key(&self) -> String {
+        self.keys.get().signer.0.clone()
     }
 
     /// The public halves of all keys, with their names.
     pub fn public_keys(&self) -> Vec<(String, Vec<u8>)> {
-        self.keys.get().all.iter().map(|key| (key.id.clone(), key.public.clone())).collect()
+        self.keys.get().verifiers.iter().map(|key| (key.id.clone(), key.public.clone())).collect()
     }
 
     /// A token for `identity`, good for [`ACCESS_SECONDS`] from `now_us`.
@@ -157,7 +198,7 @@ impl Tokens {
         let header = decode_header(token).ok()?;
         let kid = header.kid?;
         let keys = self.keys.get();
-        let (_, key) = keys.verifiers.iter().find(|(id, _)| *id == kid)?;
+        let Verifier { key, .. } = keys.verifiers.iter().find(|key| key.id == kid)?;
         let claims = decode::<Claims>(token, key, &self.validation).ok()?.claims;
         let identity = Identity { user_id: UserId(claims.sub), role: claims.role, session: claims.sid };
         Some(Verified { identity, expires: claims.exp, generation: keys.generation })
@@ -176,6 +217,23 @@ mod tests {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
         SigningKey { id: id.into(), pkcs8: pkcs8.as_ref().to_vec(), public: pair.public_key().as_ref().to_vec() }
+    }
+
+    #[test]
+    fn a_retired_key_verifies_nothing_even_where_the_file_still_has_it() {
+        let (old, new) = (key("sig-1"), key("sig-2"));
+        let both = [old.clone(), new];
+        let tokens = Tokens::new(&both).unwrap();
+        let identity = Identity { user_id: UserId(clock::new_id()), role: Role::Renter, session: clock::new_id() };
+        let stolen = tokens.sign(identity, 0).unwrap();
+        assert_eq!(tokens.verify(&stolen, 0), Some(identity));
+        assert!(tokens.end(&["sig-1".to_owned()]) && !tokens.end(&["sig-1".to_owned()]));
+        assert_eq!(tokens.verify(&stolen, 0), None, "at once");
+        tokens.adopt(&both).unwrap();
+        assert_eq!((tokens.verify(&stolen, 0), tokens.signing_key()), (None, "sig-2".to_owned()));
+        assert_eq!(tokens.verify(&tokens.sign(identity, 0).unwrap(), 0), Some(identity));
+        tokens.adopt(std::slice::from_ref(&old)).unwrap();
+        assert_eq!(tokens.verify(&tokens.sign(identity, 0).unwrap(), 0), None, "it has no other");
     }
 
     #[test]

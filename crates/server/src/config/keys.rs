@@ -1,8 +1,10 @@
 //! Where the secrets are, and the master key that wraps them.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 /// The master key; the same for every command.
@@ -12,19 +14,23 @@ pub struct MasterKeyArgs {
     /// the first wraps, all unwrap
     #[arg(long, env = "DIRECTPAY_MASTER_KEY_FILE", value_name = "FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
-
-    /// The master key itself, where it cannot be handed over as a file; the file wins
-    #[arg(long, env = "DIRECTPAY_MASTER_KEY", hide_env_values = true, value_name = "KEY", global = true)]
-    pub master_key: Option<MasterKeyText>,
 }
 
 impl MasterKeyArgs {
-    /// Where it is to be found.
-    pub fn place(&self) -> MasterKeyPlace {
-        match (&self.master_key_file, &self.master_key) {
-            (Some(file), _) => MasterKeyPlace::File(file.clone()),
-            (None, Some(text)) if !text.0.is_empty() => MasterKeyPlace::Text(text.clone()),
-            (None, _) => MasterKeyPlace::Nowhere,
+    /// Where it is to be found. The key itself comes from the environment, where it cannot be handed over as a file; the file wins.
+    /// It is no argument: others see those.
+    #[expect(clippy::disallowed_methods, reason = "an argument, from which settings are read, is seen by others")]
+    pub fn place(&self) -> anyhow::Result<MasterKeyPlace> {
+        if let Some(file) = &self.master_key_file {
+            return Ok(MasterKeyPlace::File(file.clone()));
+        }
+        match std::env::var("DIRECTPAY_MASTER_KEY") {
+            Ok(text) if text.trim().is_empty() => {
+                bail!("DIRECTPAY_MASTER_KEY is empty: unset it where there is no master key")
+            }
+            Ok(text) => Ok(MasterKeyPlace::Text(MasterKeyText(text.trim().to_owned()))),
+            Err(VarError::NotPresent) => Ok(MasterKeyPlace::Nowhere),
+            Err(VarError::NotUnicode(_)) => bail!("DIRECTPAY_MASTER_KEY is not base64"),
         }
     }
 }
@@ -37,13 +43,6 @@ impl MasterKeyText {
     /// All of it, for unwrapping and nothing else.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl std::str::FromStr for MasterKeyText {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<MasterKeyText, Self::Err> {
-        Ok(MasterKeyText(text.trim().to_owned()))
     }
 }
 

@@ -274,7 +274,7 @@ impl SecretsFile {
         let place = keys.iter().position(|key| key.id == id).context("the key is gone")?;
         match entry.state {
             KeyState::OutOfUse if entry.of == KeyUse::Checkpoint => {
-                let public = signing_key(&keys[place])?.public;
+                let public = signing_key(&keys[place])?.public.clone();
                 let key = &mut keys[place];
                 key.key.zeroize();
                 (key.key, key.public) = (None, Some(BASE64.encode(public)));

@@ -2,12 +2,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use directpay_domain::time::Instant;
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::master::MasterKeys;
@@ -66,6 +65,11 @@ impl KeyFile {
         SecretsFile::parse(&Zeroizing::new(text), &masters).with_context(|| format!("cannot use {}", named()))
     }
 
+    /// Whether there is a master key to wrap it by.
+    pub fn has_master(&self) -> bool {
+        !matches!(self.master, MasterKeyPlace::Nowhere)
+    }
+
     /// Adds a key that is not used yet, and says its name.
     pub fn introduce(&self, of: KeyUse, now: Instant) -> anyhow::Result<String> {
         self.change(|file| file.introduce(of, now))
@@ -73,12 +77,12 @@ impl KeyFile {
 
     /// Uses a key for everything new, and says which was used before.
     pub fn begin_using(&self, id: &str, now: Instant) -> anyhow::Result<String> {
-        self.change(|file| file.begin_using(id, now))
+        self.hold()?.begin_using(id, now)
     }
 
     /// Destroys a key that is not in use.
     pub fn remove(&self, id: &str) -> anyhow::Result<()> {
-        self.change(|file| file.remove(id))
+        self.hold()?.remove(id)
     }
 
     /// Wraps all keys by the first master key, whatever wrapped them before, and says its name.
@@ -101,26 +105,19 @@ impl KeyFile {
 
     /// Changes the file. Two who do so at once do it one after the other; whoever reads sees the file before or after.
     fn change<T>(&self, change: impl FnOnce(&mut SecretsFile) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.hold()?.change(change)
+    }
+
+    /// Keeps others from changing the file until the result is dropped. Whoever only reads does not wait.
+    pub fn hold(&self) -> anyhow::Result<HeldKeyFile<'_>> {
         let context = || format!("cannot change the secrets file {}", self.path.display());
         // What a link points to is replaced, and not the link.
         let path = fs::canonicalize(&self.path).with_context(context)?;
         let folder = path.parent().context("the secrets file is in no folder")?;
         // The folder stands still while the file is exchanged. The lock goes with the process, however that ends.
-        let lock = File::open(folder).with_context(context)?;
-        lock.lock().with_context(context)?;
-        let mut file = self.read()?;
-        let done = change(&mut file)?;
-        let text = Zeroizing::new(file.into_text(&MasterKeys::read(&self.master)?)?);
-        let made = written(folder, &text).with_context(context)?;
-        let before = fs::metadata(&path).with_context(context)?;
-        if made.as_file().metadata()?.uid() != before.uid() {
-            // Root rotates for a server that is somebody else.
-            fchown(made.as_file(), Some(before.uid()), Some(before.gid())).with_context(context)?;
-        }
-        made.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o700))?;
-        made.persist(&path).with_context(context)?;
-        lock.sync_all()?;
-        Ok(done)
+        let folder = File::open(folder).with_context(context)?;
+        folder.lock().with_context(context)?;
+        Ok(HeldKeyFile { file: self, path, folder })
     }
 
     /// Makes the file, wrapped where there is a master key.
@@ -128,7 +125,10 @@ impl KeyFile {
         let context = || format!("cannot make the secrets file {}", self.path.display());
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let text = Zeroizing::new(fresh_text(&self.master)?);
-        written(folder, &text).with_context(context)?.persist_noclobber(&self.path).with_context(context)?;
+        let (_made, new) = written(&self.path, &text).with_context(context)?;
+        let linked = fs::hard_link(&new, &self.path);
+        fs::remove_file(&new).with_context(context)?;
+        linked.with_context(context)?;
         // The name must survive a crash as well: numbers sealed with these keys will.
         File::open(folder)?.sync_all()?;
         Ok(())
@@ -139,12 +139,56 @@ impl KeyFile {
     }
 }
 
-/// A file that is whole on the disk and has no name yet; for its owner only from the beginning.
-fn written(folder: &Path, text: &str) -> anyhow::Result<NamedTempFile> {
-    let mut made = NamedTempFile::new_in(folder)?;
+/// A secrets file that nobody else can change.
+pub struct HeldKeyFile<'a> {
+    file: &'a KeyFile,
+    path: PathBuf,
+    folder: File,
+}
+
+impl HeldKeyFile<'_> {
+    /// Uses a key for everything new, and says which was used before.
+    pub fn begin_using(&self, id: &str, now: Instant) -> anyhow::Result<String> {
+        self.change(|file| file.begin_using(id, now))
+    }
+
+    /// Destroys a key that is not in use.
+    pub fn remove(&self, id: &str) -> anyhow::Result<()> {
+        self.change(|file| file.remove(id))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut SecretsFile) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let context = || format!("cannot change the secrets file {}", self.path.display());
+        let mut file = self.file.read()?;
+        let done = change(&mut file)?;
+        let text = Zeroizing::new(file.into_text(&MasterKeys::read(&self.file.master)?)?);
+        let (made, new) = written(&self.path, &text).with_context(context)?;
+        let before = fs::metadata(&self.path).with_context(context)?;
+        if made.metadata()?.uid() != before.uid() {
+            // Root rotates for a server that is somebody else.
+            fchown(&made, Some(before.uid()), Some(before.gid())).with_context(context)?;
+        }
+        made.set_permissions(Permissions::from_mode(before.mode() & 0o700))?;
+        fs::rename(&new, &self.path).with_context(context)?;
+        self.folder.sync_all()?;
+        Ok(done)
+    }
+}
+
+/// A file beside `path` that is whole on the disk; for its owner only from the beginning. It has always the same name, so that of
+/// commands that are killed no more than one is left, until the next one.
+fn written(path: &Path, text: &str) -> anyhow::Result<(File, PathBuf)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    let mut made = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
     made.write_all(text.as_bytes())?;
-    made.as_file().sync_all()?;
-    Ok(made)
+    made.sync_all()?;
+    Ok((made, new))
 }
 
 /// The text of a fresh secrets file, wrapped where there is a master key.

@@ -1,6 +1,7 @@
 //! The master key, which wraps the keys of the secrets file and stands elsewhere.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
@@ -29,8 +30,12 @@ impl MasterKeys {
             MasterKeyPlace::Nowhere => return Ok(MasterKeys(Vec::new())),
             MasterKeyPlace::Text(text) => Zeroizing::new(text.expose().to_owned()),
             MasterKeyPlace::File(file) => {
+                let named = || format!("cannot read the master key in {}", file.display());
+                let mode = fs::metadata(file).with_context(named)?.permissions().mode();
+                let shown = file.display();
+                ensure!(mode & 0o077 == 0, "the master key in {shown} can be read by others (mode {:o})", mode & 0o777);
                 let read = fs::read_to_string(file);
-                Zeroizing::new(read.with_context(|| format!("cannot read the master key in {}", file.display()))?)
+                Zeroizing::new(read.with_context(named)?)
             }
         };
         let keys = text.split_whitespace().map(MasterKey::parse).collect::<anyhow::Result<Vec<_>>>()?;

@@ -21,7 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use self::file::NamedKey;
 pub use self::file::{KeyEntry, KeyState, KeyUse, SecretsFile};
-pub use self::key_file::{KeyFile, Stamp, fresh_text};
+pub use self::key_file::{HeldKeyFile, KeyFile, Stamp, fresh_text};
 pub use self::vault::{Vault, VaultError};
 use crate::config::{SecretsPlace, SecretsSource};
 
@@ -69,6 +69,12 @@ pub struct SigningKey {
     pub pkcs8: Vec<u8>,
     /// The public half, 32 bytes.
     pub public: Vec<u8>,
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.pkcs8.zeroize();
+    }
 }
 
 impl Secrets {

@@ -37,6 +37,7 @@ impl Kept {
         let folder = tempfile::tempdir().unwrap();
         let master = MasterKeyPlace::File(folder.path().join("master"));
         fs::write(folder.path().join("master"), format!("{MASTER}\n")).unwrap();
+        fs::set_permissions(folder.path().join("master"), fs::Permissions::from_mode(0o600)).unwrap();
         let place = SecretsPlace::MadeIfMissing(folder.path().join("secrets"));
         let file = KeyFile::at(&SecretsSource { place, master }).unwrap();
         file.make().unwrap();
@@ -253,6 +254,28 @@ fn a_key_is_introduced_used_and_gone_and_nobody_is_lost_on_the_way() {
     assert_eq!(kept.names(KeyUse::Encryption), [new.as_str()]);
     assert!(matches!(kept.vault().open(account, &of_old), Err(VaultError::UnknownKey { .. })));
     assert!(kept.file.begin_using(&old, now()).is_err() && kept.file.remove(&old).is_err());
+}
+
+#[test]
+fn a_master_key_that_others_can_read_is_refused() {
+    let kept = Kept::new();
+    let master = kept.folder.path().join("master");
+    fs::set_permissions(&master, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(kept.refusal().contains("can be read by others"));
+    fs::set_permissions(&master, fs::Permissions::from_mode(0o400)).unwrap();
+    kept.file.read().unwrap();
+}
+
+#[test]
+fn what_a_killed_command_left_is_gone_with_the_next() {
+    let kept = Kept::new();
+    let left = kept.folder.path().join("secrets.new");
+    fs::write(&left, kept.text()).unwrap();
+    kept.file.introduce(KeyUse::Encryption, now()).unwrap();
+    let mut names: Vec<_> = fs::read_dir(kept.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["master", "secrets"]);
+    assert_eq!(fs::metadata(kept.path()).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

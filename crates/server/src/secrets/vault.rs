@@ -1,6 +1,6 @@
 //! Sealing, opening, and recognizing without knowing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chacha20poly1305::XChaCha20Poly1305;
@@ -26,7 +26,8 @@ pub struct Vault {
     ciphers: Replaceable<Vec<(String, XChaCha20Poly1305)>>,
     fingerprint_key: [u8; 32],
     file: Option<KeyFile>,
-    /// Since the file was asked for a key that was not known.
+    /// Held while the file is read and taken up, so that nobody puts what was read earlier over what was read later. Since the file
+    /// was asked for a key that was not known.
     looked: Mutex<Option<Stopwatch>>,
 }
 
@@ -56,7 +57,12 @@ impl Vault {
         Vault { ciphers: Replaceable::new(ciphers), fingerprint_key, file, looked: Mutex::new(None) }
     }
 
-    /// Takes the keys of another vault over. Not that of fingerprints: it never changes, and where it does, these are the
+    /// To be held from before the file is read until its keys are adopted.
+    pub(crate) fn taking_up(&self) -> MutexGuard<'_, Option<Stopwatch>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the keys of another vault over, [in its turn](Self::taking_up). Not that of fingerprints: it never changes, and where it does, these are the
     /// secrets of somebody else.
     pub(crate) fn adopt(&self, other: &Vault) -> anyhow::Result<()> {
         anyhow::ensure!(self.fingerprint_key == other.fingerprint_key, "these are the secrets of another database");
@@ -125,15 +131,27 @@ impl Vault {
     /// Reads the file once more; a small file, and seldom.
     fn look_again(&self) {
         let Some(file) = &self.file else { return };
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = self.taking_up();
         if looked.is_some_and(|at| at.elapsed() < BETWEEN_LOOKS) {
             return;
         }
-        let read = file.read().and_then(|read| Secrets::from_file(&read, None));
-        if let Err(error) = read.and_then(|secrets| self.adopt(&secrets.vault)) {
+        if let Err(error) = self.adopt_file(file) {
             tracing::error!(error = format!("{error:#}"), "a key is not known, and the secrets file cannot be read");
         }
         *looked = Some(Stopwatch::start());
+    }
+
+    fn adopt_file(&self, file: &KeyFile) -> anyhow::Result<()> {
+        self.adopt(&Secrets::from_file(&file.read()?, None)?.vault)
+    }
+
+    /// The name of the key that seals, by the file as it is now.
+    pub(crate) fn sealing_key_of_now(&self) -> anyhow::Result<Option<String>> {
+        if let Some(file) = &self.file {
+            let _turn = self.taking_up();
+            self.adopt_file(file)?;
+        }
+        Ok(self.sealing_key())
     }
 
     /// By what the same account is recognized without being readable.

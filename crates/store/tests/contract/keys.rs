@@ -84,6 +84,9 @@ fn a_webhook_has_two_texts_until_it_is_deleted() {
         let rows = [replacement(&before[0], "k2")];
         assert_eq!(world.keep(async |tx| sealed::replace(tx, Column::WebhooksBefore, &rows).await).await, 1);
         assert_eq!(stands(world, "k2").await, 2);
+        assert!(world.keep(async |tx| sealed::retire(tx, "k1", 1).await).await);
+        let late = "UPDATE webhooks SET previous_key_id = 'k1' WHERE id = $1";
+        world.fail(async |tx| tx.execute(late, (id,)).await).await;
         let id = directpay_domain::id::WebhookId(id);
         world.keep(async |tx| directpay_store::webhooks::delete(tx, id, 1).await).await;
         assert_eq!(stands(world, "k2").await, 0);
@@ -119,6 +122,7 @@ fn under_a_retired_key_nothing_stands_and_nothing_can_be_written() {
             [Replacement { id: account.0, before: rows[0].sealed.clone(), sealed: "x".into(), key_id: "k1".into() }];
         world.fail(async |tx| sealed::replace(tx, Column::BankAccounts, &back).await).await;
         world.fail(async |tx| tx.execute("DELETE FROM retired_keys", ()).await).await;
+        world.fail(async |tx| tx.execute("UPDATE retired_keys SET id = 'k9'", ()).await).await;
         assert_eq!(stands(world, "k1").await, 0);
     });
 }
@@ -146,6 +150,9 @@ fn a_late_writer_is_waited_for_and_what_it_wrote_is_found() {
         let rows = sealed::hold(&mut holding, Column::Mail, "k1", Uuid::nil(), 9).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert!(held(world, Column::Mail, "k1", Uuid::nil(), 9).await.is_empty());
+        // Who only refers to such a row does not wait either.
+        let refer = "SELECT id FROM outgoing_mail WHERE id = $1 FOR KEY SHARE NOWAIT";
+        let _referred: (Uuid,) = world.keep(async |tx| tx.fetch_one(refer, (id,)).await).await;
         drop(holding);
 
         // Who began before a key was retired, and writes after it, is refused.
@@ -176,9 +183,65 @@ fn processes_say_which_keys_they_know_until_they_are_silent_or_leave() {
         assert_eq!(seen(30).await, [changed]);
         world.keep(async |tx| key_holders::leave(tx, one.process).await).await;
         assert_eq!(seen(0).await, [other]);
+        let last_use = async |key_id| world.keep(async |tx| key_holders::last_use(tx, key_id).await).await;
+        assert_eq!((last_use("k1").await, last_use("k2").await, last_use("k3").await), (Some(10), Some(30), None));
         world.keep(async |tx| key_holders::forget(tx, 20).await).await;
         assert_eq!(seen(0).await.len(), 1);
         world.keep(async |tx| key_holders::forget_all(tx).await).await;
         assert!(seen(0).await.is_empty());
+    });
+}
+
+#[test]
+fn every_column_that_names_a_key_is_counted_guarded_and_locked() {
+    on_both_engines(async |world| {
+        let (columns, triggers) = if world.db.is_shared() {
+            (
+                "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns
+                 WHERE table_schema = current_schema() AND column_name LIKE '%key\\_id' ",
+                "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+            )
+        } else {
+            (
+                "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c
+                 WHERE m.type = 'table' AND c.name LIKE '%key\\_id' ESCAPE '\\'",
+                "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%IN (SELECT id FROM retired_keys)%'",
+            )
+        };
+        let mut found: Vec<(String, String)> = world.keep(async |tx| tx.fetch_all(columns, ()).await).await;
+        found.sort();
+        let mut known: Vec<_> = Column::ALL.map(Column::key_column).to_vec();
+        known.sort_unstable();
+        let found_names: Vec<_> = found.iter().map(|(table, column)| (table.as_str(), column.as_str())).collect();
+        assert_eq!(found_names, known);
+
+        let triggers: Vec<(String,)> = world.keep(async |tx| tx.fetch_all(triggers, ()).await).await;
+        let is_guarded = |parts: &[String]| triggers.iter().any(|(text,)| parts.iter().all(|part| text.contains(part)));
+        for (table, column) in known {
+            let wanted = if world.db.is_shared() {
+                let function = "EXECUTE FUNCTION refuse_retired".to_owned();
+                vec![vec![
+                    format!("BEFORE INSERT OR UPDATE OF {column} ON "),
+                    format!("{table} FOR EACH ROW"),
+                    function,
+                ]]
+            } else {
+                let names = format!("NEW.{column} IN");
+                let events = [format!("BEFORE INSERT ON {table}"), format!("BEFORE UPDATE OF {column} ON {table}")];
+                events.map(|event| vec![event, names.clone()]).to_vec()
+            };
+            assert!(wanted.iter().all(|parts| is_guarded(parts)), "{table}.{column}");
+        }
+        if world.db.is_shared() {
+            let mut tx = world.db.begin().await.unwrap();
+            assert!(sealed::retire(&mut tx, "k0", 1).await.unwrap());
+            let locks = "SELECT DISTINCT CAST(c.relname AS TEXT) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+                 WHERE l.pid = pg_backend_pid() AND l.mode = 'ShareLock' ORDER BY 1";
+            let locked: Vec<(String,)> = tx.fetch_all(locks, ()).await.unwrap();
+            let mut tables: Vec<_> = Column::ALL.map(|column| column.key_column().0).to_vec();
+            tables.sort_unstable();
+            tables.dedup();
+            assert_eq!(locked.iter().map(|(table,)| table.as_str()).collect::<Vec<_>>(), tables);
+        }
     });
 }

@@ -9,7 +9,7 @@ mod list;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use directpay_domain::time::{Instant, SECOND_US};
 use directpay_store::key_holders::{self, KeyHolder};
@@ -22,10 +22,12 @@ use crate::config::Database;
 use crate::key_watch::ALIVE_US;
 use crate::reseal::{self, Resealed};
 use crate::running::{self, Company, Opened, SchemaPolicy};
-use crate::secrets::{KeyFile, KeyState, KeyUse, load};
+use crate::secrets::{KeyEntry, KeyFile, KeyState, KeyUse, load};
 
 /// How often running processes are looked at while they are waited for.
 const PAUSE: Duration = Duration::from_millis(250);
+/// In this time every process has seen what has changed, or is not taken for alive any more.
+const SEEN: Duration = Duration::from_secs(40);
 /// The last token of a key is signed this long after another took its place, at the latest.
 const LAST_TOKEN_SECONDS: i64 = 60;
 
@@ -117,7 +119,9 @@ fn now() -> anyhow::Result<Instant> {
 /// The running processes.
 async fn holders(db: &Db) -> anyhow::Result<Vec<KeyHolder>> {
     let mut tx = db.begin_read().await?;
-    Ok(key_holders::seen_since(&mut tx, Clock::default().process_us() - ALIVE_US).await?)
+    let holders = key_holders::seen_since(&mut tx, Clock::default().process_us() - ALIVE_US).await?;
+    ensure!(holders.len() < key_holders::SEEN_MAX, "there are too many processes to look at all of them");
+    Ok(holders)
 }
 
 /// Waits until all running processes are `ready`. Says which are not.
@@ -142,18 +146,26 @@ async fn rotate(database: &Database, file: &KeyFile, of: KeyUse, wait: Duration)
     Ok(())
 }
 
+async fn must_live(db: &Db, id: &str) -> anyhow::Result<()> {
+    let is_retired = sealed::is_retired(&mut db.begin_read().await?, id).await?;
+    ensure!(!is_retired, "{id} is retired: nothing can be written under it");
+    Ok(())
+}
+
 async fn use_key(db: &Db, file: &KeyFile, id: &str, wait: Duration) -> anyhow::Result<()> {
     let entry = file.read()?.entry(id)?;
-    if sealed::is_retired(&mut db.begin_read().await?, id).await? {
-        bail!("{id} is retired: nothing can be written under it");
-    }
+    must_live(db, id).await?;
     let ignorant = wait_for(db, wait, |holder| holder.known.contains(&entry.id)).await?;
     ensure!(
         ignorant.is_empty(),
         "these processes do not know {id} yet: {}. Give them the secrets file, then run `directpay keys use {id}`",
         ignorant.join("; ")
     );
-    let former = file.begin_using(id, now()?)?;
+    // Who retires a key holds the file meanwhile.
+    let held = file.hold()?;
+    must_live(db, id).await?;
+    let former = held.begin_using(id, now()?)?;
+    drop(held);
     println!("{id} is in use");
     if former == id {
         return Ok(());
@@ -177,6 +189,14 @@ async fn use_key(db: &Db, file: &KeyFile, id: &str, wait: Duration) -> anyhow::R
 async fn reseal(database: &Database) -> anyhow::Result<ExitCode> {
     let vault = load(&database.secrets, true)?.into_parts().vault;
     let opened = open(database).await?;
+    let target = vault.sealing_key().context("there is no key to seal under")?;
+    let others = wait_for(&opened.db, SEEN, |holder| holder.used.contains(&target)).await?;
+    ensure!(
+        others.is_empty(),
+        "these processes do not use {target}, and write under other keys: {}. Give them the secrets file, or look whether \
+         this one is the newest",
+        others.join("; ")
+    );
     let bar = verify::bar("records")?;
     bar.set_length(reseal::left(&opened.db, &vault).await?);
     let Resealed { records, unopenable, described, left } =
@@ -196,34 +216,65 @@ async fn reseal(database: &Database) -> anyhow::Result<ExitCode> {
 }
 
 async fn retire(database: &Database, file: &KeyFile, RetireArgs { id, at_once }: &RetireArgs) -> anyhow::Result<()> {
+    // Until it is gone nobody begins to use it.
+    let held = file.hold()?;
     let entry = file.read()?.entry(id)?;
     ensure!(entry.state != KeyState::InUse, "{id} is in use: `directpay keys rotate {}` first", entry.of);
     ensure!(!at_once || entry.of == KeyUse::Signing, "only signing keys can go at once");
     let opened = open(database).await?;
+    let db = &opened.db;
     if !at_once {
-        let users = wait_for(&opened.db, Duration::ZERO, |holder| !holder.used.contains(id)).await?;
+        let users = wait_for(db, Duration::ZERO, |holder| !holder.used.contains(id)).await?;
         ensure!(users.is_empty(), "these processes still use {id}: {}. Give them the secrets file", users.join("; "));
     }
     match entry.of {
         KeyUse::Encryption => {
-            let is_free = reseal::retire(&opened.db, id, now()?.micros()).await?;
+            let is_free = reseal::retire(db, id, now()?.micros()).await?;
             ensure!(is_free, "records stand under {id}: `directpay keys reseal` first");
         }
-        KeyUse::Signing if !at_once && entry.state == KeyState::OutOfUse => {
-            let until = entry.since.map(|since| since.plus_micros((ACCESS_SECONDS + LAST_TOKEN_SECONDS) * SECOND_US));
-            let until = until.filter(|until| now().is_ok_and(|now| now < *until));
-            if let Some(until) = until {
+        KeyUse::Signing => {
+            if !at_once
+                && let Some(until) = last_token(db, &entry).await?.filter(|until| now().is_ok_and(|now| now < *until))
+            {
                 bail!("tokens signed by {id} are good until {until}: wait, or end them with --at-once");
             }
+            end_everywhere(db, id).await?;
         }
-        KeyUse::Signing | KeyUse::Checkpoint => {}
+        KeyUse::Checkpoint => {}
     }
     // Last: killed before, the command is run again.
-    file.remove(id)?;
+    held.remove(id)?;
     opened.db.close().await;
     println!("{id} is retired");
     if entry.of == KeyUse::Encryption {
         println!("nothing in this database can be read with it; in backups from before everything still can");
     }
+    Ok(())
+}
+
+/// Until when tokens of a signing key are good. What this file says counts, and that any process was seen using it: each machine has
+/// been given its file at another time.
+async fn last_token(db: &Db, entry: &KeyEntry) -> anyhow::Result<Option<Instant>> {
+    let seen = key_holders::last_use(&mut db.begin_read().await?, &entry.id).await?;
+    let seen = seen.map(Instant::from_micros).transpose()?;
+    let by_file = entry.since.filter(|_| entry.state == KeyState::OutOfUse);
+    let last = seen.max(by_file);
+    Ok(last.map(|last| last.plus_micros((ACCESS_SECONDS + LAST_TOKEN_SECONDS) * SECOND_US)))
+}
+
+/// Ends a signing key in all processes, also where the file still has it.
+async fn end_everywhere(db: &Db, id: &str) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    sealed::end(&mut tx, id, now()?.micros()).await?;
+    tx.commit().await?;
+    let has_it =
+        |holder: &KeyHolder| [&holder.known, &holder.used].iter().any(|names| names.iter().any(|name| name == id));
+    let left = wait_for(db, SEEN, |holder| !has_it(holder)).await?;
+    ensure!(
+        left.is_empty(),
+        "{id} is retired, and these processes may still accept its tokens: {}. End them or give them the secrets file, then \
+         run this again",
+        left.join("; ")
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! `DIRECTPAY_TEST_SEED` repeats the moments of a run.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +89,11 @@ async fn rotates(place: &Place) {
         assert!(!process.stop().log.contains("is not in the secrets file"), "a key was not known");
     }
     place.verify();
+    // Commands that were killed leave no keys behind.
+    let names = fs::read_dir(place.secrets().parent().unwrap()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<_> = names.filter(|name| name.ends_with(".new") || name.starts_with(".tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// The secrets as they were before a round.
@@ -219,6 +225,7 @@ fn a_wrapped_file_is_taken_with_its_master_key_only_and_wrapped_while_it_is_used
     let place = Place::on_sqlite();
     let master = place.folder().join("master");
     fs::write(&master, MASTER).unwrap();
+    fs::set_permissions(&master, fs::Permissions::from_mode(0o600)).unwrap();
     let with_master = |arguments: &[&str]| {
         let mut command = place.command(arguments);
         command.env("DIRECTPAY_MASTER_KEY_FILE", &master);
@@ -230,6 +237,10 @@ fn a_wrapped_file_is_taken_with_its_master_key_only_and_wrapped_while_it_is_used
     let list = with_master(&["keys", "list"]).output().unwrap();
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("wrapped by the master key"), "{list}");
+    let mut empty = place.command(&["keys", "list"]);
+    let empty = empty.env("DIRECTPAY_MASTER_KEY", " ").output().unwrap();
+    let said = String::from_utf8_lossy(&empty.stderr).into_owned();
+    assert!(!empty.status.success() && said.contains("DIRECTPAY_MASTER_KEY is empty"), "{said}");
     let fresh = with_master(&["secrets"]).output().unwrap();
     assert!(String::from_utf8(fresh.stdout).unwrap().contains("wrapped_by"));
     server.stop();
@@ -282,7 +293,13 @@ fn a_key_is_not_used_before_every_process_knows_it_nor_destroyed_while_it_is_nee
     fs::copy(place.secrets(), &elsewhere).unwrap();
     std::thread::sleep(Duration::from_secs(3));
     refused(&["keys", "retire", &old], "are good until");
+    // It ends on the other machine as well, whose file still has it.
     done(&place, &["keys", "retire", &old, "--at-once"]);
+    assert!(key_file(&elsewhere).read().unwrap().entry(&old).is_ok());
+    let set = format!("{}/.well-known/jwks.json", other.url);
+    let read = async { reqwest::get(set).await.unwrap().text().await.unwrap() };
+    let verified = tokio::runtime::Runtime::new().unwrap().block_on(read);
+    assert!(verified.contains(&new) && !verified.contains(&old), "{verified}");
     refused(&["keys", "retire", &old], "there is no key");
     other.stop();
     server.stop();
