@@ -157,6 +157,12 @@ actions! {
     WebhookResent = "webhook.resent";
     /// Business time was moved.
     ClockAdvanced = "clock.advanced";
+    /// A key of the secrets file was taken into use by a command.
+    KeyTakenIntoUse = "key.taken_into_use";
+    /// A key of the secrets file was retired by a command.
+    KeyRetired = "key.retired";
+    /// Records were sealed anew by a command.
+    RecordsResealed = "records.resealed";
     /// The journal was exported by a command.
     JournalExported = "journal.exported";
     /// The trail was exported by a command.

@@ -12,8 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use directpay_domain::time::{Instant, SECOND_US};
+use directpay_domain::trail::{Action, Actor};
 use directpay_store::key_holders::{self, KeyHolder};
 use directpay_store::{Db, sealed};
+use serde_json::json;
 
 use super::verify;
 use crate::access::tokens::ACCESS_SECONDS;
@@ -23,6 +25,7 @@ use crate::key_watch::ALIVE_US;
 use crate::reseal::{self, Resealed};
 use crate::running::{self, Company, Opened, SchemaPolicy};
 use crate::secrets::{KeyEntry, KeyFile, KeyState, KeyUse, load};
+use crate::trail;
 
 /// How often running processes are looked at while they are waited for.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -166,6 +169,7 @@ async fn use_key(db: &Db, file: &KeyFile, id: &str, wait: Duration) -> anyhow::R
     must_live(db, id).await?;
     let former = held.begin_using(id, now()?)?;
     drop(held);
+    tell(db, Action::KeyTakenIntoUse, id).await?;
     println!("{id} is in use");
     if former == id {
         return Ok(());
@@ -186,6 +190,13 @@ async fn use_key(db: &Db, file: &KeyFile, id: &str, wait: Duration) -> anyhow::R
     Ok(())
 }
 
+/// Says in the trail what was done with a key.
+async fn tell(db: &Db, action: Action, id: &str) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    trail::done(action).by(Actor::Command).with(json!({"key": id})).record(&mut tx).await?;
+    Ok(tx.commit().await?)
+}
+
 async fn reseal(database: &Database) -> anyhow::Result<ExitCode> {
     let vault = load(&database.secrets, true)?.into_parts().vault;
     let opened = open(database).await?;
@@ -202,6 +213,9 @@ async fn reseal(database: &Database) -> anyhow::Result<ExitCode> {
     let Resealed { records, unopenable, described, left } =
         reseal::reseal(&opened.db, &vault, |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
+    if 0 < records {
+        tell(&opened.db, Action::RecordsResealed, &target).await?;
+    }
     opened.db.close().await;
     println!("{records} records were sealed anew");
     for record in described {
@@ -244,6 +258,7 @@ async fn retire(database: &Database, file: &KeyFile, RetireArgs { id, at_once }:
     }
     // Last: killed before, the command is run again.
     held.remove(id)?;
+    tell(db, Action::KeyRetired, id).await?;
     opened.db.close().await;
     println!("{id} is retired");
     if entry.of == KeyUse::Encryption {
