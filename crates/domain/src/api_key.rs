@@ -190,6 +190,19 @@ names!(Scope {
     WebhooksWrite = "webhooks:write",
 });
 
+impl Scope {
+    /// Whether only keys of one's own may have it, and no program of somebody else's: a webhook goes on when the program that made it has
+    /// ended, and whoever changes webhooks changes those of others as well.
+    pub fn is_for_keys_only(self) -> bool {
+        self == Scope::WebhooksWrite
+    }
+
+    /// Those that programs of others may have.
+    pub fn for_programs() -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(|scope| !scope.is_for_keys_only())
+    }
+}
+
 /// What one key may do. None implies another: who writes does not therefore read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scopes {
@@ -240,6 +253,14 @@ impl Scopes {
     pub fn common(&self, others: &Scopes) -> Option<Scopes> {
         let scopes: Vec<_> = self.iter().filter(|scope| others.contains(*scope)).collect();
         (!scopes.is_empty()).then_some(Scopes { scopes })
+    }
+
+    /// The same if programs of others may have them: `unfit` where one is for keys only.
+    pub fn for_programs(self) -> Result<Scopes, Invalid> {
+        if self.iter().any(Scope::is_for_keys_only) {
+            return Err(Invalid::new("unfit", "webhooks:write is for API keys only"));
+        }
+        Ok(self)
     }
 
     /// One after the other.

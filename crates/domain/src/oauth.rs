@@ -1,6 +1,7 @@
 //! Programs of others that act for people who let them (OAuth 2.0): what they are, and how their secrets are written.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use crate::api_key::{ApiKeySecret, checked, is_checked};
 use crate::invalid::Invalid;
@@ -111,14 +112,13 @@ impl RedirectUri {
         let malformed =
             || Invalid::new("malformed", "must be an absolute https URI without fragment, wildcard or user name");
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&()+,;=%".contains(&byte);
-        if !text.bytes().all(is_plain) {
+        if !text.bytes().all(is_plain) || !is_percent_encoded(text) {
             return Err(malformed());
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(malformed)?;
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let (host, port) = split_port(authority).ok_or_else(malformed)?;
-        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| 0 < number));
-        if !is_port {
+        if !port.is_none_or(is_port) {
             return Err(malformed());
         }
         let before_host = scheme.len() + "://".len();
@@ -236,13 +236,30 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// Whether it is a name or an address in lower case, as browsers write it.
+/// Whether each percent sign begins a byte in hexadecimal.
+fn is_percent_encoded(text: &str) -> bool {
+    let is_byte = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    text.split('%').skip(1).all(is_byte)
+}
+
+/// Whether it is a port as everybody writes it: digits, no sign, no zero in front.
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0') && port.parse::<u16>().is_ok()
+}
+
+/// Whether it is a name or an address in lower case, as browsers write it. They take whatever ends in a number for an address, in any of
+/// the old forms (`127.1`, `0x7f000001`): only the usual one is admitted.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         (1..=63).contains(&label.len()) && label.bytes().all(is_part)
     };
-    host.len() <= 253 && host.split('.').all(is_label)
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_number = is_hex || last.bytes().all(|byte| byte.is_ascii_digit());
+    // What is read here has four numbers without zeros in front.
+    let is_host = !is_number || host.parse::<Ipv4Addr>().is_ok();
+    host.len() <= 253 && host.split('.').all(is_label) && is_host
 }
 
 /// What a secret of the protocol is for; each kind begins differently, so that none is taken for another.
@@ -336,6 +353,8 @@ mod tests {
     #[case("https://app.example.com/callback?from=directpay&x=%20")]
     #[case("https://app.example.com:8443/")]
     #[case("https://192.0.2.7/cb")]
+    #[case("https://1.example.com/cb")]
+    #[case("https://app.example.com/%7Efor%C3%A9t")]
     #[case("http://127.0.0.1/cb")]
     #[case("http://127.0.0.1:49152/cb")]
     #[case("http://[::1]:49152/cb")]
@@ -357,6 +376,20 @@ mod tests {
     #[case("https://app.example.com:0/", "malformed")]
     #[case("https://app.example.com:65536/", "malformed")]
     #[case("https://app.example.com:/", "malformed")]
+    #[case("https://app.example.com:+443/", "malformed")]
+    #[case("https://app.example.com:0443/", "malformed")]
+    #[case("http://127.0.0.1:+80/", "malformed")]
+    #[case("https://127.1/", "malformed")]
+    #[case("https://2130706433/", "malformed")]
+    #[case("https://0x7f000001/", "malformed")]
+    #[case("https://127.0.0.0x/", "malformed")]
+    #[case("https://127.0.0.01/", "malformed")]
+    #[case("https://256.0.0.1/", "malformed")]
+    #[case("https://app.example.1/", "malformed")]
+    #[case("https://app.example.com/%", "malformed")]
+    #[case("https://app.example.com/%2", "malformed")]
+    #[case("https://app.example.com/%%20", "malformed")]
+    #[case("https://app.example.com/?x=%zz", "malformed")]
     #[case("https://App.example.com/", "malformed")]
     #[case("https://[::1]/", "malformed")]
     #[case("https://app..example.com/", "malformed")]

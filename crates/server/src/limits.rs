@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use directpay_domain::id::{ApiKeyId, OAuthClientId, UserId};
+use directpay_domain::oauth::ClientKind;
+use directpay_store::oauth::clients::Client;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -95,8 +97,10 @@ pub enum Program {
     Key(ApiKeyId),
     /// Of somebody else's, whom the person let in: for each person by itself.
     Client(OAuthClientId, UserId),
-    /// The same when it talks for itself.
+    /// The same when it talks for itself and has proven who it is.
     Itself(OAuthClientId),
+    /// One that proves nothing, for each address by itself: its name is known to everybody, who must not use up its requests.
+    Named(OAuthClientId, IpAddr),
 }
 
 struct Counts {
@@ -165,8 +169,12 @@ impl Limits {
     }
 
     /// Counts a request by which a program talks for itself.
-    pub fn count_client(&self, client: OAuthClientId) -> Result<Option<Standing>, Standing> {
-        self.counts.as_ref().map(|counts| counts.key.count(&Program::Itself(client))).transpose()
+    pub fn count_client(&self, client: &Client, origin: Origin) -> Result<Option<Standing>, Standing> {
+        let program = match client.kind {
+            ClientKind::Confidential => Program::Itself(client.id),
+            ClientKind::Public => Program::Named(client.id, origin.household()),
+        };
+        self.counts.as_ref().map(|counts| counts.key.count(&program)).transpose()
     }
 
     /// Counts a request that sums up or prints much, by whoever it is for.

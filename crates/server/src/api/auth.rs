@@ -134,7 +134,7 @@ async fn by_key(app: &App, key: &str, needed: Option<Scope>) -> Result<Caller, A
 async fn by_access_token(app: &App, token: &str, needed: Option<Scope>) -> Result<Caller, ApiError> {
     let token = tokens::present(app, token).await?.ok_or_else(ApiError::invalid_token)?;
     request_id::is_of(token.user_id, token.role, Some(Credential::OAuthClient(token.client_id)));
-    let scope = needed.ok_or_else(ApiError::closed_to_oauth)?;
+    let scope = needed.filter(|scope| !scope.is_for_keys_only()).ok_or_else(ApiError::closed_to_oauth)?;
     if !token.scopes.contains(scope) {
         return Err(ApiError::insufficient_scope(scope));
     }

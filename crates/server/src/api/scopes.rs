@@ -214,7 +214,7 @@ pub fn describe(document: &mut OpenApi) {
 
 /// Programs of others get tokens in two ways, which do what API keys of the same scopes do.
 fn oauth() -> SecurityScheme {
-    let scopes = || Scopes::from_iter(Scope::ALL.map(|scope| (scope.name(), pages::in_words(scope))));
+    let scopes = || Scopes::from_iter(Scope::for_programs().map(|scope| (scope.name(), pages::in_words(scope))));
     let flows = [
         Flow::AuthorizationCode(AuthorizationCode::with_refresh_url(
             "/oauth/authorize",
@@ -230,11 +230,14 @@ fn oauth() -> SecurityScheme {
 
 fn describe_operation(operation: &mut Operation) {
     let Some(Access::Scoped(scope)) = access_of(operation) else { return };
-    operation.security = Some(vec![
+    let mut security = vec![
         SecurityRequirement::new(BEARER, Vec::<String>::new()),
         SecurityRequirement::new(API_KEY, Vec::<String>::new()),
-        SecurityRequirement::new(OAUTH, [scope.name()]),
-    ]);
+    ];
+    if !scope.is_for_keys_only() {
+        security.push(SecurityRequirement::new(OAUTH, [scope.name()]));
+    }
+    operation.security = Some(security);
     operation.extensions.get_or_insert_default().insert(REQUIRED_SCOPE.into(), scope.name().into());
     // A key without the scope is told so.
     for (status, refusal) in OfRole::responses() {

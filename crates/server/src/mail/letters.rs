@@ -56,7 +56,7 @@ pub fn confirm_email(public_url: &str, to: &Email, token: &str) -> Letter {
 }
 
 /// The password is another.
-pub fn password_changed(public_url: &str, to: &str, usable_keys: i64, programs: i64) -> Letter {
+pub fn password_changed(public_url: &str, to: &str, usable_keys: i64, programs: i64, own: i64) -> Letter {
     let mut keys = match usable_keys {
         0 => String::new(),
         keys => format!("API keys stay as they are; you have {keys} that can be used.\n\n"),
@@ -64,6 +64,10 @@ pub fn password_changed(public_url: &str, to: &str, usable_keys: i64, programs: 
     if 0 < programs {
         keys.push_str("Programs of others that you let act for you stay, too.\n");
         keys.push_str(&format!("Look through them ({programs} now):\n{public_url}/programs\n\n"));
+    }
+    if 0 < own {
+        keys.push_str("Programs that you registered and that act for you by a secret stay, too.\n");
+        keys.push_str(&format!("Look through them ({own} now):\n{public_url}/programs\n\n"));
     }
     let text = format!(
         "Your password for DirectPay was changed, and all other sessions were ended:\n{public_url}\n\n{keys}\
@@ -118,6 +122,17 @@ pub fn api_key_made(public_url: &str, to: &str, last4: &str, scopes: &str) -> Le
     Letter::new(to, "A new API key", text)
 }
 
+/// A program that the person registered acts for the person by its secret alone.
+pub fn own_program(public_url: &str, to: &str, client_id: &str, scopes: &str) -> Letter {
+    let text = format!(
+        "A program that you registered was made or changed. It acts for you\nby a secret of its own, and may do:\n{}\n\n\
+         It is {client_id}. See it here:\n{public_url}/programs\n\n\
+         If it was not you, set a new password, and delete the program.\n",
+        scopes.replace(' ', "\n")
+    );
+    Letter::new(to, "A program acts for you by a secret", text)
+}
+
 /// A program of somebody else's acts from now on.
 pub fn program_authorized(public_url: &str, to: &str, scopes: &str) -> Letter {
     let text = format!(
@@ -127,6 +142,16 @@ pub fn program_authorized(public_url: &str, to: &str, scopes: &str) -> Letter {
         scopes.replace(' ', "\n")
     );
     Letter::new(to, "A program may act for you", text)
+}
+
+/// A program of somebody else's was stopped because one of its secrets came twice.
+pub fn program_stopped(public_url: &str, to: &str) -> Letter {
+    let text = format!(
+        "A program that you let act for you used a secret twice. Perhaps somebody\nhas stolen it, so the program was stopped.\n\n\
+         See which ones still act for you:\n{public_url}/programs\n\n\
+         If you let it in again, tell its maker.\n"
+    );
+    Letter::new(to, "A program was stopped", text)
 }
 
 /// Somebody who knows the password has tried codes.

@@ -156,6 +156,7 @@ fn judge(client: &Client, pairs: &[(String, String)]) -> Result<(Scopes, String)
     }
     let names: Vec<_> = only(pairs, "scope").unwrap_or_default().split_ascii_whitespace().collect();
     let scopes = Scopes::parse(&names).map_err(|_| ("invalid_scope", "scope must name scopes, each once"))?;
+    let scopes = scopes.for_programs().map_err(|_| ("invalid_scope", "one of these scopes is for API keys only"))?;
     if !scopes.are_within(&client.scopes) {
         return Err(("invalid_scope", "this program is not registered for all of these scopes"));
     }

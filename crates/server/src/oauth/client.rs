@@ -37,10 +37,20 @@ impl Claim {
         Ok(Claim { id: parse_id(&named)?, secret: Some(secret) })
     }
 
-    /// The program, if it is the one that it says. Its row is held until the transaction ends, so that it gets nothing while it is
-    /// deleted.
+    /// The program, if it is the one that it says.
     pub async fn verify(&self, app: &App, tx: &mut Tx) -> Result<Client, OAuthError> {
-        let client = clients::hold(tx, self.id).await?.ok_or(OAuthError::InvalidClient)?;
+        let client = clients::find(tx, self.id).await?;
+        self.judge(app, tx, client).await
+    }
+
+    /// The same; its row is held until the transaction ends, so that it gets nothing while it is deleted.
+    pub async fn hold(&self, app: &App, tx: &mut Tx) -> Result<Client, OAuthError> {
+        let client = clients::hold(tx, self.id).await?;
+        self.judge(app, tx, client).await
+    }
+
+    async fn judge(&self, app: &App, tx: &mut Tx, client: Option<Client>) -> Result<Client, OAuthError> {
+        let client = client.ok_or(OAuthError::InvalidClient)?;
         let is_proven = match (client.kind, &self.secret) {
             (ClientKind::Public, secret) => secret.is_none(),
             (ClientKind::Confidential, None) => false,

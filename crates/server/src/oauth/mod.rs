@@ -73,10 +73,11 @@ fn hash_of(vault: &Vault, kind: SecretKind, text: &str) -> Option<String> {
     OAuthSecret::parse(kind, text).map(|secret| hash(vault, &secret))
 }
 
-/// Ends what a person has let a program do, and says so in the trail unless it was over.
-pub async fn end(tx: &mut Tx, id: AuthorizationId, of: UserId, how: Action, now_us: i64) -> Result<(), StoreError> {
-    if authorizations::revoke(tx, id, now_us).await? {
+/// Ends what a person has let a program do, and says so in the trail unless it was over. Says whether it was not.
+pub async fn end(tx: &mut Tx, id: AuthorizationId, of: UserId, how: Action, now_us: i64) -> Result<bool, StoreError> {
+    let is_ended = authorizations::revoke(tx, id, now_us).await?;
+    if is_ended {
         trail::done(how).to(id).about(of).record(tx).await?;
     }
-    Ok(())
+    Ok(is_ended)
 }

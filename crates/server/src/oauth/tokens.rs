@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use directpay_domain::api_key::Scopes;
 use directpay_domain::id::{AuthorizationId, OAuthClientId, UserId};
-use directpay_domain::oauth::{ClientKind, Grant, SecretKind, is_verifier};
+use directpay_domain::oauth::{ClientKind, Grant, RedirectUri, SecretKind, is_verifier};
 use directpay_domain::time::SECOND_US;
 use directpay_domain::trail::Action;
 use directpay_domain::user::Role;
@@ -52,12 +52,17 @@ pub async fn by_code(
     let code = authorizations::hold_code(&mut tx, &code_hash).await?;
     let code = code.filter(|code| code.client_id == client.id).ok_or(WORTHLESS)?;
     if code.is_used {
-        end(&mut tx, code.authorization_id, code.user_id, Action::AuthorizationReused, now_us).await?;
-        tx.commit().await?;
+        end_for_theft(app, tx, code.authorization_id, code.user_id, now_us).await?;
         tracing::warn!(user_id = %code.user_id, oauth_client_id = %client.id, "a code was used twice; what came of it is revoked");
         return Err(WORTHLESS);
     }
-    let is_good = now_us < code.expires_us && code.redirect_uri == redirect_uri && answers(verifier, &code.challenge);
+    // Its owner may have taken the grant or the address away since the person agreed.
+    if !client.grants.contains(Grant::AuthorizationCode) {
+        return Err(OAuthError::UnauthorizedClient("this program is not registered for authorization codes"));
+    }
+    let is_registered = RedirectUri::parse(redirect_uri).is_ok_and(|uri| client.redirect_uris.admit(&uri));
+    let is_sent_there = is_registered && code.redirect_uri == redirect_uri;
+    let is_good = now_us < code.expires_us && is_sent_there && answers(verifier, &code.challenge);
     if !is_good || !access::is_live(&mut tx, code.session_id, now_us).await? {
         return Err(WORTHLESS);
     }
@@ -67,6 +72,26 @@ pub async fn by_code(
     app.mail.bell.ring();
     tracing::info!(user_id = %code.user_id, oauth_client_id = %client.id, "a program acts for a person from now on");
     Ok(issued)
+}
+
+/// Ends an authorization of which somebody else holds a secret, and tells the person.
+async fn end_for_theft(
+    app: &App,
+    mut tx: Tx,
+    id: AuthorizationId,
+    user_id: UserId,
+    now_us: i64,
+) -> Result<(), OAuthError> {
+    if end(&mut tx, id, user_id, Action::AuthorizationReused, now_us).await? {
+        let person = users::find(&mut tx, user_id).await?;
+        if let Some(person) = person {
+            let letter = letters::program_stopped(app.mail.public_url(), &person.email);
+            mail::queue(app, &mut tx, &letter, mail::NOTICE_US).await?;
+        }
+    }
+    tx.commit().await?;
+    app.mail.bell.ring();
+    Ok(())
 }
 
 /// Whether `verifier` is what the challenge was made from (RFC 7636, section 4.6).
@@ -115,17 +140,19 @@ pub async fn by_refresh_token(
     let found = tokens::hold_refresh(&mut tx, &token_hash).await?;
     let found = found.filter(|found| found.client_id == client.id).ok_or(WORTHLESS)?;
     if found.is_used && !found.is_revoked {
-        end(&mut tx, found.authorization_id, found.user_id, Action::AuthorizationReused, now_us).await?;
-        tx.commit().await?;
+        end_for_theft(app, tx, found.authorization_id, found.user_id, now_us).await?;
         tracing::warn!(
             user_id = %found.user_id, oauth_client_id = %client.id,
             "a program's refresh token was used twice; its authorization is revoked"
         );
         return Err(WORTHLESS);
     }
+    if !client.grants.contains(Grant::RefreshToken) {
+        return Err(OAuthError::UnauthorizedClient("this program is not registered for refresh tokens"));
+    }
     let person = users::find(&mut tx, found.user_id).await?;
     let may_be_acted_for = person.is_some_and(|person| person.role != Role::Admin);
-    if !found.is_good(now_us) || !may_be_acted_for || !client.grants.contains(Grant::RefreshToken) {
+    if !found.is_good(now_us) || !may_be_acted_for {
         return Err(WORTHLESS);
     }
     let agreed = found.scopes.common(&client.scopes).ok_or(WORTHLESS)?;

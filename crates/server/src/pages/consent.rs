@@ -32,9 +32,14 @@ struct ConsentPage {
     request: String,
 }
 
-/// Where a form may lead, as a Content-Security-Policy says it, which has no words for addresses in brackets.
-fn source(uri: &RedirectUri) -> &str {
-    if uri.is_bracketed() { "http:" } else { uri.origin() }
+/// Where a form may lead, as a Content-Security-Policy says it, which has no words for addresses in brackets. Chromium holds each further
+/// redirect to it as well, and a program may send the browser on to another of its hosts: `https` is open as a whole.
+fn source(uri: &RedirectUri) -> String {
+    match uri.origin() {
+        _ if uri.is_bracketed() => "https: http:".to_owned(),
+        origin if origin.starts_with("http://") => format!("https: {origin}"),
+        _ => "https:".to_owned(),
+    }
 }
 
 fn path(query: &str) -> String {
@@ -52,7 +57,7 @@ pub(super) async fn show(
     drop(tx);
     let asked = match read {
         Ok(asked) => asked,
-        Err(wrong) => return refuse(wrong, &browser),
+        Err(wrong) => return Ok(refuse(wrong, &browser)),
     };
     let Some(session) = &browser.session else { return sign_in::form_page(&path(&query)) };
     must_be_acted_for(session)?;
@@ -67,17 +72,17 @@ pub(super) async fn show(
         leads_to,
         request: path(&query),
     };
-    page(StatusCode::OK, &template, Some(source(&asked.back.redirect_uri)))
+    page(StatusCode::OK, &template, Some(&source(&asked.back.redirect_uri)))
 }
 
-/// Tells the person, and the program where that is safe: nobody is sent anywhere who is not signed in, or anybody could make an address
-/// of ours that leads to theirs (RFC 9700, section 4.11.2).
-fn refuse(wrong: Wrong, browser: &Browser) -> Result<Response, PageError> {
-    match wrong {
-        Wrong::Untold(detail) => Ok(error_page(ApiError::bad_request(detail), browser, None)),
-        Wrong::Told { address, .. } if browser.session.is_some() => see_other(&address),
-        Wrong::Told { detail, address } => Ok(error_page(ApiError::bad_request(detail), browser, Some(address))),
-    }
+/// Tells the person, with a link by which the program is told where that is safe. Nobody is sent anywhere without a click, signed in
+/// or not, or anybody could make an address of ours that leads to theirs (RFC 9700, section 4.11.2).
+fn refuse(wrong: Wrong, browser: &Browser) -> Response {
+    let (detail, back) = match wrong {
+        Wrong::Untold(detail) => (detail, None),
+        Wrong::Told { detail, address } => (detail, Some(address)),
+    };
+    error_page(ApiError::bad_request(detail), browser, back)
 }
 
 fn must_be_acted_for(session: &BrowserSession) -> Result<(), ApiError> {
@@ -109,7 +114,7 @@ pub(super) async fn decide(
     let mut tx = app.db.begin().await?;
     let asked: Asked = match authorize::read(&app, &mut tx, &query).await? {
         Ok(asked) => asked,
-        Err(wrong) => return refuse(wrong, &browser),
+        Err(wrong) => return Ok(refuse(wrong, &browser)),
     };
     // Once more, together with what is written.
     let session = browser::find(&app, &mut tx, browser.cookie()).await?.ok_or_else(ApiError::unauthorized)?;

@@ -11,7 +11,9 @@ mod sign_in;
 use askama::Template;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -73,7 +75,9 @@ fn page(status: StatusCode, template: &impl Template, leads_to: Option<&str>) ->
         leads_to.unwrap_or_default(),
     );
     let policy = HeaderValue::try_from(policy).map_err(|error| ApiError::internal(&error))?;
-    let mut response = (status, [(CONTENT_TYPE, HTML)], html).into_response();
+    // With `no-referrer` a browser says `Origin: null` of our own forms.
+    let headers = [(CONTENT_TYPE, HTML), (REFERRER_POLICY, "same-origin")];
+    let mut response = (status, headers, html).into_response();
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     Ok(response)
 }
@@ -140,7 +144,9 @@ impl IntoResponse for PageError {
 /// What a scope lets a program do, in the words of the person for whom it acts.
 pub fn in_words(scope: Scope) -> &'static str {
     match scope {
-        Scope::UsersRead => "See your name, e-mail address and phone number, and those of people on your leases",
+        Scope::UsersRead => {
+            "See your name, e-mail address and phone number, and those of people on your leases; as a landlord, look people up by e-mail address"
+        }
         Scope::BankAccountsRead => "See your linked bank accounts, without their full numbers",
         Scope::BankAccountsWrite => "Link bank accounts, choose the primary one, and take accounts out of use",
         Scope::PropertiesRead => "See your properties",

@@ -5,10 +5,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use directpay_domain::id::AuthorizationId;
+use directpay_domain::oauth::Grant;
 use directpay_domain::time::Instant;
 use directpay_domain::trail::Action;
 use directpay_store::Page;
 use directpay_store::oauth::authorizations::{self, Authorization};
+use directpay_store::oauth::clients::{self, Client};
 use serde::Deserialize;
 
 use super::session::Browser;
@@ -25,6 +27,26 @@ const SHOWN_MAX: i64 = 100;
 struct ProgramsPage {
     frame: Frame,
     programs: Vec<Program>,
+    /// Registered by the person, for whom they act by a secret.
+    own: Vec<Own>,
+}
+
+struct Own {
+    id: String,
+    name: String,
+    since: String,
+    powers: Vec<&'static str>,
+}
+
+impl Own {
+    fn of(client: Client) -> Own {
+        Own {
+            id: client.id.to_string(),
+            name: client.name,
+            since: day(client.created_at),
+            powers: client.scopes.iter().map(in_words).collect(),
+        }
+    }
 }
 
 struct Program {
@@ -57,9 +79,12 @@ pub(super) async fn show(State(app): State<App>, browser: Browser) -> Result<Res
     let mut tx = app.db.begin_read().await?;
     let now_us = app.clock.process_us();
     let found = authorizations::list(&mut tx, session.user_id, now_us, Page::first(SHOWN_MAX)).await?;
+    let registered = clients::list(&mut tx, session.user_id, Page::first(SHOWN_MAX)).await?;
     drop(tx);
+    let own = registered.into_iter().filter(|client| client.grants.contains(Grant::ClientCredentials));
+    let own = own.map(Own::of).collect();
     let programs = found.into_iter().map(Program::of).collect();
-    page(StatusCode::OK, &ProgramsPage { frame: Frame::of("Programs that act for you", &browser), programs }, None)
+    page(StatusCode::OK, &ProgramsPage { frame: Frame::of("Programs that act for you", &browser), programs, own }, None)
 }
 
 #[derive(Deserialize)]

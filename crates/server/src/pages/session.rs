@@ -55,17 +55,24 @@ impl Browser {
     }
 }
 
-/// Goes on if the browser says that a page of this server sends the form. `Origin` says nothing where pages tell no referrer, and then
-/// `Sec-Fetch-Site` does; a form without any of both comes from no browser that people should use.
+/// Goes on if the browser says that a page of this server sends the form, by `Sec-Fetch-Site`, or by `Origin` where the server has a
+/// bare http name, to which browsers say no more; a form without any of both comes from no browser that people should use.
 pub(super) fn must_be_of_our_page(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let said = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
     let is_ours = match (said, origin) {
         (Some(site), _) => site == b"same-origin",
-        (None, Some(origin)) => origin == app.mail.public_url().as_bytes(),
+        (None, Some(origin)) => origin == origin_of(app.mail.public_url()).as_bytes(),
         (None, None) => false,
     };
     if is_ours { Ok(()) } else { Err(ApiError::foreign_form()) }
+}
+
+/// Scheme, host and port of an address, which is all that a browser says in `Origin`.
+fn origin_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |length| host + length);
+    url.get(..end).unwrap_or(url)
 }
 
 /// A browser lets nobody else set a cookie with this beginning, and sends it over TLS only.
@@ -92,4 +99,19 @@ pub(super) fn set_cookie(app: &App, value: Option<&str>) -> Result<HeaderValue, 
     let end = if value.is_some() { "" } else { "; Max-Age=0" };
     let text = format!("{name}={}; Path=/; HttpOnly; SameSite=Lax{secure}{end}", value.unwrap_or_default());
     HeaderValue::try_from(text).map_err(|error| ApiError::internal(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://rent.example.com", "https://rent.example.com")]
+    #[case("https://rent.example.com:8443/portal/rent", "https://rent.example.com:8443")]
+    #[case("http://rent.lan/portal", "http://rent.lan")]
+    fn an_origin_has_no_path(#[case] url: &str, #[case] origin: &str) {
+        assert_eq!(origin_of(url), origin);
+    }
 }

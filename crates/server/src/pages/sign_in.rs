@@ -107,8 +107,6 @@ fn again(error: SignInError, email: String, next: &str) -> Result<Response, Page
 #[derive(Deserialize)]
 struct SignOutForm {
     form_token: String,
-    #[serde(default)]
-    next: String,
 }
 
 pub(super) async fn sign_out(
@@ -117,12 +115,14 @@ pub(super) async fn sign_out(
     request: Request,
 ) -> Result<Response, PageError> {
     let headers = request.headers().clone();
-    let SignOutForm { form_token, next } = form(request).await?;
+    // Also where nobody is signed in: a form of another site comes without the cookie, and must not take it away.
+    must_be_of_our_page(&app, &headers)?;
+    let SignOutForm { form_token } = form(request).await?;
     if let Some(session) = &browser.session {
         browser.must_have_sent(&app, &headers, &form_token)?;
         browser::sign_out(&app, session).await?;
     }
-    let mut response = see_other(local(&next).unwrap_or("/sign-in"))?;
+    let mut response = see_other("/sign-in")?;
     response.headers_mut().insert(SET_COOKIE, set_cookie(&app, None)?);
     Ok(response)
 }

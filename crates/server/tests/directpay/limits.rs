@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use directpay_server::config::LimitArgs;
+use serde_json::json;
 
 use crate::harness::{AT_ONCE, Answer, GET, PASSWORD, POST, Setting, on_both_with, on_sqlite};
 
@@ -140,5 +141,28 @@ fn beyond_what_is_worked_on_at_once_requests_are_sent_away() {
         renter.get(ME).await.must(200);
         app.forgive();
         assert_eq!(app.metrics().await.of("directpay_requests_shed_total", &[]), 2.0);
+    });
+}
+
+#[test]
+fn nobody_uses_up_the_requests_of_a_program_that_proves_nothing() {
+    const FEW_BEHIND_A_PROXY: Setting = Setting {
+        limits: LimitArgs { limit_per_key: few(2), ..LimitArgs::DEFAULT },
+        trusted_proxies: &["127.0.0.1/32"],
+        ..AT_ONCE
+    };
+    on_both_with(FEW_BEHIND_A_PROXY, async |app| {
+        let developer = app.sign_up("LANDLORD").await;
+        let public = json!({"name": "Pocket", "kind": "PUBLIC", "scopes": ["leases:read"],
+                            "redirect_uris": ["http://127.0.0.1/cb"]});
+        let public = developer.post("/api/v1/oauth/clients/", &public).await.must(201).id();
+        let form = [("token", "x"), ("client_id", public.as_str())];
+        let ask = async |from: &str| {
+            app.call(POST, "/oauth/revoke").header("X-Forwarded-For", from).form(&form).send().await.status
+        };
+        for expected in [200, 200, 429] {
+            assert_eq!(ask("203.0.113.1").await, expected);
+        }
+        assert_eq!(ask("203.0.113.2").await, 200);
     });
 }

@@ -2,7 +2,7 @@
 
 use directpay_domain::api_key::Scopes;
 use directpay_domain::id::{OAuthClientId, UserId};
-use directpay_domain::oauth::{ClientKind, Grants, RedirectUris};
+use directpay_domain::oauth::{ClientKind, Grant, Grants, RedirectUris};
 use directpay_domain::time::Instant;
 use serde::Deserialize;
 use sqlx::FromRow;
@@ -94,6 +94,18 @@ pub async fn count(tx: &mut Tx, owner: UserId) -> Result<i64, StoreError> {
     Ok(count)
 }
 
+/// How many of a person's programs act for that person by client credentials.
+pub async fn count_own(tx: &mut Tx, owner: UserId) -> Result<i64, StoreError> {
+    let (count,): (i64,) = tx
+        .fetch_one(
+            "SELECT COUNT(*) FROM oauth_clients
+             WHERE user_id = $1 AND deleted_at IS NULL AND grants LIKE '%client_credentials%'",
+            (owner.0,),
+        )
+        .await?;
+    Ok(count)
+}
+
 /// One program that was not deleted, whosever it is: the caller looks.
 pub async fn find(tx: &mut Tx, id: OAuthClientId) -> Result<Option<Client>, StoreError> {
     let row: Option<ClientRow> = tx
@@ -132,13 +144,21 @@ pub async fn list(tx: &mut Tx, owner: UserId, page: Page) -> Result<Vec<Client>,
     rows.into_iter().map(ClientRow::into_client).collect()
 }
 
-/// Writes what its owner can change.
+/// Writes what its owner can change, and ends the tokens that the client got by its own credentials if it may not have them any more.
 pub async fn update(tx: &mut Tx, client: &Client) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE oauth_clients SET name = $2, scopes = $3, grants = $4, redirect_uris = $5 WHERE id = $1",
         (client.id.0, &client.name, client.scopes.to_text(), client.grants.to_text(), client.redirect_uris.to_text()),
     )
     .await?;
+    if !client.grants.contains(Grant::ClientCredentials) {
+        remove_own_tokens(tx, client.id).await?;
+    }
+    Ok(())
+}
+
+async fn remove_own_tokens(tx: &mut Tx, id: OAuthClientId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM oauth_access_tokens WHERE client_id = $1 AND authorization_id IS NULL", (id.0,)).await?;
     Ok(())
 }
 
@@ -149,18 +169,18 @@ pub async fn rotate(tx: &mut Tx, id: OAuthClientId, secret_hash: &str, last4: &s
         (id.0, secret_hash, last4),
     )
     .await?;
-    tx.execute("DELETE FROM oauth_access_tokens WHERE client_id = $1 AND authorization_id IS NULL", (id.0,)).await?;
-    Ok(())
+    remove_own_tokens(tx, id).await
 }
 
 /// Ends a program with all that it may.
 pub async fn delete(tx: &mut Tx, id: OAuthClientId, now_us: i64) -> Result<(), StoreError> {
     tx.execute("UPDATE oauth_clients SET deleted_at = $2 WHERE id = $1", (id.0, now_us)).await?;
-    tx.execute("DELETE FROM oauth_access_tokens WHERE client_id = $1", (id.0,)).await?;
+    // First authorizations, then tokens, as where one is revoked: the other way the two could wait for each other.
     tx.execute(
         "UPDATE oauth_authorizations SET revoked_at = $2 WHERE client_id = $1 AND revoked_at IS NULL",
         (id.0, now_us),
     )
     .await?;
+    tx.execute("DELETE FROM oauth_access_tokens WHERE client_id = $1", (id.0,)).await?;
     Ok(())
 }

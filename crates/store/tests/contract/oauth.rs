@@ -28,7 +28,7 @@ async fn registers(world: &World, owner: UserId) -> Client {
         kind: ClientKind::Confidential,
         secret_last4: Some("aB3x".into()),
         scopes: scopes(&["leases:read", "payments:write"]),
-        grants: Grants::parse(&["authorization_code", "refresh_token"]).unwrap(),
+        grants: Grants::parse(&["authorization_code", "refresh_token", "client_credentials"]).unwrap(),
         redirect_uris: RedirectUris::parse(&["https://a.example/", "http://127.0.0.1/cb"]).unwrap(),
         created_at: Instant::from_micros(10).unwrap(),
     };
@@ -119,6 +119,13 @@ fn a_token_ends_with_its_time_its_authorization_its_program_and_its_scopes() {
         assert!(!is_good(world, "own", 30).await);
         world.keep(async |tx| clients::update(tx, &client).await).await;
         assert!(is_good(world, "own", 30).await);
+        assert_eq!(world.keep(async |tx| clients::count_own(tx, owner).await).await, 1);
+        let asking = Client { grants: Grants::parse(&["authorization_code"]).unwrap(), ..client.clone() };
+        world.keep(async |tx| clients::update(tx, &asking).await).await;
+        assert!(!is_good(world, "own", 30).await && is_good(world, "theirs", 30).await);
+        assert_eq!(world.keep(async |tx| clients::count_own(tx, owner).await).await, 0);
+        world.keep(async |tx| clients::update(tx, &client).await).await;
+        issues(world, &client, owner, None, "own again").await;
 
         let list = async |now_us| {
             let page = Page::first(9);
@@ -128,7 +135,9 @@ fn a_token_ends_with_its_time_its_authorization_its_program_and_its_scopes() {
         assert_eq!((shown.id, shown.client_name.as_str(), shown.user_id), (authorization, "Rent Ledger", person));
         assert!(list(100).await.is_empty());
         world.keep(async |tx| authorizations::revoke(tx, authorization, 30).await).await;
-        assert!(list(30).await.is_empty() && !is_good(world, "theirs", 30).await && is_good(world, "own", 30).await);
+        assert!(
+            list(30).await.is_empty() && !is_good(world, "theirs", 30).await && is_good(world, "own again", 30).await
+        );
         assert_eq!(world.keep(async |tx| authorizations::count(tx, person, 30).await).await, 0);
 
         let again = lets_in(world, &client, person).await;
@@ -137,7 +146,7 @@ fn a_token_ends_with_its_time_its_authorization_its_program_and_its_scopes() {
         world.keep(async |tx| tokens::remove_access(tx, "again", OAuthClientId(Uuid::nil())).await).await;
         assert!(is_good(world, "again", 30).await);
         world.keep(async |tx| clients::delete(tx, client.id, 40).await).await;
-        assert!(!is_good(world, "again", 30).await && !is_good(world, "own", 30).await);
+        assert!(!is_good(world, "again", 30).await && !is_good(world, "own again", 30).await);
         assert_eq!(world.keep(async |tx| authorizations::find(tx, again, 30).await).await, None);
     });
 }

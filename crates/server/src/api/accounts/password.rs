@@ -8,7 +8,7 @@ use directpay_domain::time::{DAY_US, SECOND_US};
 use directpay_domain::trail::Action;
 use directpay_domain::user::{Email, Password};
 use directpay_store::mail_links::{self, NewLink, Purpose};
-use directpay_store::oauth::authorizations;
+use directpay_store::oauth::{authorizations, clients};
 use directpay_store::users::{self, User};
 use directpay_store::{Tx, access, api_keys};
 use serde::Deserialize;
@@ -93,7 +93,8 @@ async fn set(app: &App, tx: &mut Tx, user: &User, password_hash: &str, kept: Opt
     }
     let keys = api_keys::count_usable(tx, user.id, now_us).await?;
     let programs = authorizations::count(tx, user.id, now_us).await?;
-    let letter = letters::password_changed(app.mail.public_url(), &user.email, keys, programs);
+    let own = clients::count_own(tx, user.id).await?;
+    let letter = letters::password_changed(app.mail.public_url(), &user.email, keys, programs, own);
     mail::queue(app, tx, &letter, mail::NOTICE_US).await?;
     Ok(())
 }

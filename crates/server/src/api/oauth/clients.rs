@@ -27,6 +27,7 @@ use crate::api::extract::{Id, Json, List, ListQuery, Query};
 use crate::api::problem::{Always, OfList, OfOne, OfState, SignedIn, WithBody};
 use crate::app::App;
 use crate::clock;
+use crate::mail::{self, letters};
 use crate::oauth::{draw, hash};
 use crate::trail;
 
@@ -187,7 +188,11 @@ pub async fn create_oauth_client(
     let secret_hash = secret.as_ref().map(|secret| hash(&app.vault, secret));
     clients::insert(&mut tx, &client, secret_hash.as_deref()).await?;
     trail::done(Action::OAuthClientCreated).to(client.id).with(told(&client)).record(&mut tx).await?;
+    if acts_for_owner(&client) {
+        tell_owner(&app, &mut tx, &client).await?;
+    }
     tx.commit().await?;
+    app.mail.bell.ring();
     tracing::info!(user_id = %caller.user_id, oauth_client_id = %client.id, "a program was registered");
     let location = format!("/api/v1/oauth/clients/{}", client.id);
     Ok(created(&location, OAuthClientSecretView::new(client, secret.as_ref())))
@@ -198,7 +203,7 @@ fn parse(app: &App, caller: Caller, request: &NewOAuthClient) -> Result<Client, 
     let mut errors = FieldErrors::default();
     let name = errors.take("name", Line::parse(&request.name));
     let kind = errors.take("kind", ClientKind::parse(&request.kind));
-    let scopes = errors.take("scopes", Scopes::parse(&request.scopes));
+    let scopes = errors.take("scopes", Scopes::parse(&request.scopes).and_then(Scopes::for_programs));
     let grants = match &request.grants {
         Some(names) => Grants::parse(names),
         None => Grants::parse(&USUAL.map(Grant::name)),
@@ -272,6 +277,20 @@ fn told(client: &Client) -> serde_json::Value {
     json!({"scopes": client.scopes.to_text(), "grants": client.grants.to_text()})
 }
 
+fn acts_for_owner(client: &Client) -> bool {
+    client.grants.contains(Grant::ClientCredentials)
+}
+
+/// Tells the owner of a program that acts by its secret alone: whoever has come by a session could make one, and it outlives the
+/// session, as an API key does.
+async fn tell_owner(app: &App, tx: &mut Tx, client: &Client) -> Result<(), ApiError> {
+    let owner = users::find(tx, client.user_id).await?.ok_or_else(ApiError::unauthorized)?;
+    let letter =
+        letters::own_program(app.mail.public_url(), &owner.email, &client.id.to_string(), &client.scopes.to_text());
+    mail::queue(app, tx, &letter, mail::NOTICE_US).await?;
+    Ok(())
+}
+
 /// Change a program.
 ///
 /// What it is called, what it may ask for, and where browsers are sent back to. What it loses it has lost at once; what is new people
@@ -296,7 +315,8 @@ pub async fn update_oauth_client(
     must_be_signed_in(&app, caller).await?;
     let mut errors = FieldErrors::default();
     let name = errors.take_optional("name", request.name.as_deref(), Line::parse);
-    let scopes = errors.take_optional("scopes", request.scopes, |names| Scopes::parse(&names));
+    let scopes =
+        errors.take_optional("scopes", request.scopes, |names| Scopes::parse(&names).and_then(Scopes::for_programs));
     let grants = errors.take_optional("grants", request.grants, |names| Grants::parse(&names));
     let uris = errors.take_optional("redirect_uris", request.redirect_uris, |texts| RedirectUris::parse(&texts));
     let (Some(name), Some(scopes), Some(grants), Some(uris)) = (name, scopes, grants, uris) else {
@@ -318,7 +338,12 @@ pub async fn update_oauth_client(
     if changed != client {
         clients::update(&mut tx, &changed).await?;
         trail::done(Action::OAuthClientChanged).to(id).with(told(&changed)).record(&mut tx).await?;
+        let did_as_much = acts_for_owner(&client) && changed.scopes.are_within(&client.scopes);
+        if acts_for_owner(&changed) && !did_as_much {
+            tell_owner(&app, &mut tx, &changed).await?;
+        }
         tx.commit().await?;
+        app.mail.bell.ring();
     }
     tracing::info!(user_id = %caller.user_id, oauth_client_id = %id, "a program was changed");
     Ok(Json(changed.into()))
@@ -339,6 +364,7 @@ pub async fn delete_oauth_client(
     caller: Caller,
     Id(id): Id<OAuthClientId>,
 ) -> Result<StatusCode, ApiError> {
+    must_be_signed_in(&app, caller).await?;
     let mut tx = app.db.begin().await?;
     let client = clients::hold(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     caller.must_be(client.user_id)?;
@@ -377,7 +403,11 @@ pub async fn rotate_oauth_client_secret(
     }
     clients::rotate(&mut tx, id, &hash(&app.vault, &secret), secret.last4()).await?;
     trail::done(Action::OAuthClientSecretRotated).to(id).record(&mut tx).await?;
+    if acts_for_owner(&client) {
+        tell_owner(&app, &mut tx, &client).await?;
+    }
     tx.commit().await?;
+    app.mail.bell.ring();
     tracing::info!(user_id = %caller.user_id, oauth_client_id = %id, "the secret of a program was changed");
     let client = Client { secret_last4: Some(secret.last4().to_owned()), ..client };
     Ok(Json(OAuthClientSecretView::new(client, Some(&secret))))

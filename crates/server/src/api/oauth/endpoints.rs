@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::oauth::client::Claim;
 use crate::oauth::tokens::{self, Issued, Known};
 use crate::oauth::{ACCESS_SECONDS, OAuthError};
+use crate::origin::Origin;
 
 /// The form of the token endpoint.
 #[derive(Deserialize, ToSchema)]
@@ -88,12 +89,15 @@ pub struct OAuthTokenView {
     ),
     security(()),
 )]
-pub async fn create_oauth_token(State(app): State<App>, request: Request) -> Result<Response, TokenError> {
+pub async fn create_oauth_token(
+    State(app): State<App>,
+    origin: Origin,
+    request: Request,
+) -> Result<Response, TokenError> {
     let headers = request.headers().clone();
     let form: OAuthTokenRequest = form(request).await?;
     let claim = Claim::read(&headers, form.client_id.as_deref(), form.client_secret.as_deref())?;
-    let (tx, client) = begin(&app, &claim).await?;
-    app.limits.count_client(client.id).map_err(|standing| ApiError::over_limit(&standing))?;
+    let (tx, client) = begin(&app, &claim, origin).await?;
     let Issued { access_token, refresh_token, scopes } = issue(&app, tx, &client, &form).await?;
     let view = OAuthTokenView {
         access_token,
@@ -105,10 +109,19 @@ pub async fn create_oauth_token(State(app): State<App>, request: Request) -> Res
     Ok(([(CACHE_CONTROL, "no-store")], axum::Json(view)).into_response())
 }
 
-/// A transaction in which the program is known to be the one that it says.
-async fn begin(app: &App, claim: &Claim) -> Result<(Tx, Client), TokenError> {
-    let mut tx = app.db.begin().await.map_err(ApiError::from)?;
+/// A transaction that only reads, in which the program is known to be the one that it says; the request is counted.
+async fn begin_read(app: &App, claim: &Claim, origin: Origin) -> Result<(Tx, Client), TokenError> {
+    let mut tx = app.db.begin_read().await.map_err(ApiError::from)?;
     let client = claim.verify(app, &mut tx).await?;
+    app.limits.count_client(&client, origin).map_err(|standing| ApiError::over_limit(&standing))?;
+    Ok((tx, client))
+}
+
+/// The same in a transaction that writes. Whoever is not the one that it says, or asks too often, holds up nobody who writes.
+async fn begin(app: &App, claim: &Claim, origin: Origin) -> Result<(Tx, Client), TokenError> {
+    drop(begin_read(app, claim, origin).await?);
+    let mut tx = app.db.begin().await.map_err(ApiError::from)?;
+    let client = claim.hold(app, &mut tx).await?;
     Ok((tx, client))
 }
 
@@ -167,8 +180,9 @@ pub struct OneTokenRequest {
     ),
     security(()),
 )]
-pub async fn revoke_oauth_token(State(app): State<App>, request: Request) -> Result<(), TokenError> {
-    let (tx, client, token) = take_token(&app, request).await?;
+pub async fn revoke_oauth_token(State(app): State<App>, origin: Origin, request: Request) -> Result<(), TokenError> {
+    let (claim, token) = take_token(request).await?;
+    let (tx, client) = begin(&app, &claim, origin).await?;
     Ok(tokens::revoke(&app, tx, &client, &token).await?)
 }
 
@@ -194,22 +208,22 @@ pub async fn revoke_oauth_token(State(app): State<App>, request: Request) -> Res
 )]
 pub async fn introspect_oauth_token(
     State(app): State<App>,
+    origin: Origin,
     request: Request,
 ) -> Result<Json<IntrospectionView>, TokenError> {
-    let (mut tx, client, token) = take_token(&app, request).await?;
+    let (claim, token) = take_token(request).await?;
+    let (mut tx, client) = begin_read(&app, &claim, origin).await?;
     let known = tokens::introspect(&app, &mut tx, &client, &token).await?;
     Ok(Json(known.map_or_else(IntrospectionView::default, |known| IntrospectionView::of(&app, &known))))
 }
 
-/// The token of a form, from a program that is the one that it says.
-async fn take_token(app: &App, request: Request) -> Result<(Tx, Client, String), TokenError> {
+/// The token of a form, and what the program that sends it says of itself.
+async fn take_token(request: Request) -> Result<(Claim, String), TokenError> {
     let headers = request.headers().clone();
     let form: OneTokenRequest = form(request).await?;
     let claim = Claim::read(&headers, form.client_id.as_deref(), form.client_secret.as_deref())?;
     let token = form.token.ok_or(OAuthError::InvalidRequest("token is needed"))?;
-    let (tx, client) = begin(app, &claim).await?;
-    app.limits.count_client(client.id).map_err(|standing| ApiError::over_limit(&standing))?;
-    Ok((tx, client, token))
+    Ok((claim, token))
 }
 
 /// What there is to say of a token.
@@ -276,6 +290,8 @@ pub struct AuthorizationServerView {
     revocation_endpoint: String,
     /// Where tokens are looked at.
     introspection_endpoint: String,
+    /// The keys by which what this server signs is verified. Access tokens are not signed.
+    jwks_uri: String,
     /// All scopes.
     scopes_supported: Vec<&'static str>,
     /// `code`.
@@ -317,7 +333,8 @@ pub async fn read_authorization_server(State(app): State<App>) -> Json<Authoriza
         token_endpoint: at("/oauth/token"),
         revocation_endpoint: at("/oauth/revoke"),
         introspection_endpoint: at("/oauth/introspect"),
-        scopes_supported: Scope::ALL.map(Scope::name).to_vec(),
+        jwks_uri: at("/.well-known/jwks.json"),
+        scopes_supported: Scope::for_programs().map(Scope::name).collect(),
         response_types_supported: vec!["code"],
         response_modes_supported: vec!["query"],
         grant_types_supported: Grant::ALL.map(Grant::name).to_vec(),

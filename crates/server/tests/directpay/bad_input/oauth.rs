@@ -21,6 +21,7 @@ pub(super) fn add(cases: &mut Cases) {
         ("scopes", json!([]), "required"),
         ("scopes", json!(["openid"]), "unknown"),
         ("scopes", json!(["leases:read", "leases:read"]), "duplicate"),
+        ("scopes", json!(["leases:read", "webhooks:write"]), "unfit"),
         ("grants", json!([]), "required"),
         ("grants", json!(["implicit"]), "unknown"),
         ("grants", json!(["password"]), "unknown"),

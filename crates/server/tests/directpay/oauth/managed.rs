@@ -63,6 +63,22 @@ fn what_a_program_loses_it_has_lost_at_once() {
         assert_eq!(program.exchange(&code).await.must(200)["scope"], "payments:write");
         let tokens = program.refresh(&tokens.text_of("refresh_token")).await.must(200);
         assert_eq!(tokens["scope"], "payments:write");
+        // A redirect URI or a grant, too; what goes without them goes on.
+        change(&developer, &program, &json!({"scopes": ["leases:read", "payments:write"]})).await.must(200);
+        let code = program.let_in(&browser).await;
+        change(&developer, &program, &json!({"redirect_uris": ["https://other.example.com/"]})).await.must(200);
+        program.exchange(&code).await.refuses_as_oauth(400, "invalid_grant");
+        change(&developer, &program, &json!({"redirect_uris": [CALLBACK]})).await.must(200);
+        let code = program.let_in(&browser).await;
+        let own = program.token(&[("grant_type", "client_credentials")]).await.must(200);
+        let grants = confidential()["grants"].clone();
+        change(&developer, &program, &json!({"grants": ["client_credentials"]})).await.must(200);
+        program.exchange(&code).await.refuses_as_oauth(400, "unauthorized_client");
+        program.refresh(&tokens.text_of("refresh_token")).await.refuses_as_oauth(400, "unauthorized_client");
+        program.acts(&own).post("/api/v1/payments/", &json!({})).await.must(422);
+        change(&developer, &program, &json!({"grants": ["authorization_code"]})).await.must(200);
+        program.acts(&own).post("/api/v1/payments/", &json!({})).await.refuses(401, "invalid_token");
+        change(&developer, &program, &json!({"grants": grants})).await.must(200);
         change(&developer, &program, &json!({"scopes": ["events:read"]})).await.must(200);
         program.acts(&tokens).get("/api/v1/events").await.refuses(401, "invalid_token");
         program.refresh(&tokens.text_of("refresh_token")).await.refuses_as_oauth(400, "invalid_grant");
@@ -172,5 +188,34 @@ fn there_is_a_bound() {
         developer.post(CLIENTS, &confidential()).await.refuses(409, "too_many_oauth_clients");
         delete(&developer, &format!("{CLIENTS}{}", program.id)).await.must(204);
         register(&developer, &confidential()).await;
+    });
+}
+
+#[test]
+fn the_owner_is_told_of_programs_that_act_by_a_secret_alone() {
+    on_both(async |app| {
+        const SUBJECT: &str = "A program acts for you by a secret";
+        let developer = app.sign_up("LANDLORD").await;
+        let asking = with(&confidential(), "grants", json!(["authorization_code"]));
+        let asking = register(&developer, &asking).await;
+        let rotate = |program: &Program<'_>| format!("{CLIENTS}{}/rotate-secret", program.id);
+        developer.post(&rotate(&asking), &Value::Null).await.must(200);
+        let program = register(&developer, &confidential()).await;
+        let mails = app.mails(&developer.email, SUBJECT, 1).await;
+        assert!(mails[0].contains(&program.id) && mails[0].contains("payments:write"), "{}", mails[0]);
+        developer.post(&rotate(&program), &Value::Null).await.must(200);
+        app.mails(&developer.email, SUBJECT, 2).await;
+        change(&developer, &asking, &json!({"grants": ["client_credentials"]})).await.must(200);
+        app.mails(&developer.email, SUBJECT, 3).await;
+        // What it loses, or is called, is no news; what it may do besides is.
+        change(&developer, &asking, &json!({"scopes": ["leases:read"], "name": "Other"})).await.must(200);
+        change(&developer, &asking, &json!({"scopes": ["leases:read", "payments:write"]})).await.must(200);
+        app.mails(&developer.email, SUBJECT, 4).await;
+        let page = Browser::of(&developer).await.get("/programs").await.must(200);
+        assert!(page.text.contains(&program.id) && page.text.contains(&asking.id), "{}", page.text);
+        let body = json!({"current_password": PASSWORD, "new_password": "another horse battery staple"});
+        developer.post("/api/v1/users/me/password", &body).await.must(200);
+        let mails = app.mails(&developer.email, "Your password was changed", 1).await;
+        assert!(mails[0].contains("Look through them (2 now):"), "{}", mails[0]);
     });
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BAS
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use self::browser::Browser;
+use self::browser::{Browser, unescaped};
 use crate::harness::{Answer, POST, TestApp, Visitor};
 
 const CLIENTS: &str = "/api/v1/oauth/clients/";
@@ -133,7 +133,20 @@ impl Answer {
 /// What a redirect brings to a program, by name.
 #[track_caller]
 fn answer_of(redirect: &Answer, callback: &str) -> Value {
-    let location = redirect.header("location").unwrap();
+    answer_in(redirect.header("location").unwrap(), callback)
+}
+
+/// What a page that refuses a request would bring to its program by the link on it; nobody is sent there.
+#[track_caller]
+fn answer_on(page: &Answer, callback: &str) -> Value {
+    assert_eq!((page.status, page.header("location")), (400, None), "{}", page.text);
+    assert!(page.text.contains("Go back to the program"), "{}", page.text);
+    let (_, rest) = page.text.split_once("<p><a href=\"").unwrap();
+    answer_in(&unescaped(rest.split('"').next().unwrap()), callback)
+}
+
+#[track_caller]
+fn answer_in(location: &str, callback: &str) -> Value {
     let query = location.strip_prefix(callback).unwrap_or_else(|| panic!("{location} is not {callback}"));
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&query[1..]).unwrap();
     Value::Object(pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect())

@@ -16,7 +16,7 @@ fn assert_strict(page: &Answer, leads_to: &str) {
         ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", policy.as_str()),
         ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", "same-origin"),
         ("x-content-type-options", "nosniff"),
         ("cache-control", "no-store"),
     ] {
@@ -38,13 +38,14 @@ fn pages_are_strict_and_nobody_frames_them() {
         }
         assert_strict(&nobody.get("/oauth/authorize").await.must(400), "");
         assert_strict(&browser.get("/programs").await.must(200), "");
-        assert_strict(&browser.get(&program.asks()).await.must(200), " https://ledger.example.com");
+        assert_strict(&browser.get(&program.asks()).await.must(200), " https:");
         // A page of a native program's.
         let native = with(&confidential(), "redirect_uris", json!(["http://127.0.0.1/cb", "http://[::1]/cb"]));
         let native = register(&renter, &native).await;
-        for (uri, leads_to) in
-            [("http://127.0.0.1:49152/cb", " http://127.0.0.1:49152"), ("http://[::1]:49152/cb", " http:")]
-        {
+        for (uri, leads_to) in [
+            ("http://127.0.0.1:49152/cb", " https: http://127.0.0.1:49152"),
+            ("http://[::1]:49152/cb", " https: http:"),
+        ] {
             let encoded = uri.replace(':', "%3A").replace('/', "%2F");
             let callback = CALLBACK.replace(':', "%3A").replace('/', "%2F").replace('?', "%3F").replace('=', "%3D");
             let page = browser.get(&native.asks().replace(&callback, &encoded)).await.must(200);
@@ -111,6 +112,9 @@ fn a_form_is_believed_from_a_page_of_this_session_only() {
         }
         let headers = [("Sec-Fetch-Site", "cross-site")];
         browser.post_with("/sign-out", &[("form_token", &token)], &headers).await.must(403);
+        // A browser sends no cookie with a form of another site: it must not be taken away.
+        let sent = Browser::new(app).post_with("/sign-out", &[("form_token", &token)], &headers).await.must(403);
+        assert_eq!(sent.header("set-cookie"), None);
         let sign_in = [("email", other.email.as_str()), ("password", PASSWORD)];
         browser.post_with("/sign-in", &sign_in, &headers).await.must(403);
         browser.post_with("/programs/revoke", &[("form_token", "x"), ("id", "x")], &headers).await.must(403);

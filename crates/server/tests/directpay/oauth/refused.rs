@@ -4,7 +4,9 @@ use directpay_domain::time::SECOND_US;
 use serde_json::json;
 
 use super::browser::Browser;
-use super::{AUTHORIZATIONS, CALLBACK, CLIENTS, Program, VERIFIER, answer_of, challenge, confidential, register};
+use super::{
+    AUTHORIZATIONS, CALLBACK, CLIENTS, Program, VERIFIER, answer_of, answer_on, challenge, confidential, register,
+};
 use crate::harness::{Answer, GET, POST, TestApp, Visitor, on_both, with};
 
 type Parameters = Vec<(String, String)>;
@@ -83,23 +85,22 @@ fn a_request_that_is_wrong_otherwise_is_told_to_the_program() {
             (twice(&good, "scope"), "invalid_request"),
             ([good.clone(), vec![("response_mode".into(), "fragment".into())]].concat(), "invalid_request"),
         ] {
-            let sent = browser.get(&Program::path(&parameters)).await.must(303);
-            let told = answer_of(&sent, CALLBACK);
+            let told = answer_on(&browser.get(&Program::path(&parameters)).await, CALLBACK);
             assert_eq!(told["error"], error, "{parameters:?}: {told}");
             assert_eq!(told["state"], "of & the <program>");
             assert_eq!(told["iss"], crate::harness::PUBLIC_URL);
             assert!(told["error_description"].is_string() && told["code"].is_null());
-            // Whoever is not signed in is not sent anywhere, but may go.
-            let page = app.call(GET, &Program::path(&parameters)).send().await.must(400);
-            assert!(page.text.contains("Go back to the program"), "{}", page.text);
+            // The same for whoever is not signed in.
+            let page = app.call(GET, &Program::path(&parameters)).send().await;
+            assert_eq!(answer_on(&page, CALLBACK), told);
         }
-        let sent = browser.get(&Program::path(&twice(&good, "state"))).await.must(303);
-        assert_eq!(answer_of(&sent, CALLBACK)["error"], "invalid_request");
+        let page = browser.get(&Program::path(&twice(&good, "state"))).await;
+        assert_eq!(answer_on(&page, CALLBACK)["error"], "invalid_request");
 
         let machine = with(&confidential(), "grants", json!(["client_credentials"]));
         let machine = register(&developer, &machine).await;
-        let sent = browser.get(&machine.asks()).await.must(303);
-        assert_eq!(answer_of(&sent, CALLBACK)["error"], "unauthorized_client");
+        let page = browser.get(&machine.asks()).await;
+        assert_eq!(answer_on(&page, CALLBACK)["error"], "unauthorized_client");
         // The person may refuse as well.
         let consent = browser.get(&program.asks()).await.must(200);
         for decision in ["refuse", "", "Allow"] {
@@ -156,6 +157,7 @@ fn a_code_is_good_once_for_its_program_address_and_verifier() {
         acting.get("/api/v1/leases/").await.refuses(401, "invalid_token");
         program.refresh(&tokens.text_of("refresh_token")).await.refuses_as_oauth(400, "invalid_grant");
         assert!(renter.get(AUTHORIZATIONS).await.must(200).rows().is_empty());
+        app.mails(&renter.email, "A program was stopped", 1).await;
     });
 }
 
