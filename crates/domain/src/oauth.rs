@@ -1,7 +1,7 @@
 //! Programs of others that act for people who let them (OAuth 2.0): what they are, and how their secrets are written.
 
+use core::net::Ipv4Addr;
 use std::fmt;
-use std::net::Ipv4Addr;
 
 use crate::api_key::{ApiKeySecret, checked, is_checked};
 use crate::invalid::Invalid;
